@@ -1,0 +1,458 @@
+"""The event contract: one typed struct per kind of event.
+
+Everything that has to know what an event looks like follows from these structs: the decoder, the JSON schema, the
+columns of the landed tables and the page `docs/events.md`. A kind is added by writing a struct, a field by writing a
+line; how its value is brought into shape (cut, clamped, filled in) stands beside it.
+
+Nothing here reads a clock, touches a disk, or knows DuckDB, Delta or Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from types import MappingProxyType, NoneType
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+STRING_CHARS = 10_000  # any text of an event is cut here: landing keeps evidence, not documents
+NESTED_STRING_CHARS = 500  # a string inside a JSON object is cut here
+NESTED_VALUE_CHARS = (
+    1000  # an object or list inside a JSON object whose text is longer becomes the beginning of that text
+)
+LINE_BYTES = 1 << 20  # no accepted event takes more; it bounds the buffer of every reader
+DEPTH = 64  # deeper nesting is refused before a recursive decoder runs out of stack
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1  # what Arrow, Delta and DuckDB hold
+
+Json: TypeAlias = dict[str, Any]
+Texts: TypeAlias = list[str]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=INT_MAX)]
+Number: TypeAlias = Annotated[int, Meta(ge=INT_MIN, le=INT_MAX)]
+Amount: TypeAlias = Annotated[float, Meta(ge=0)]
+Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+def says(description: str, **shape: Any) -> Meta:
+    """What a field means, and how its value is brought into shape before it is checked.
+
+    Shapes: `cut=n` keeps the first n characters; `clamp=(low, high)` bounds a number; `fill=value` stands in for a
+    missing or null value and is written out, so that a later default never changes what has landed.
+    """
+    return Meta(description=description, extra=shape)
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False, tag_field="kind"):
+    """What every event has. Only empty defaults are left out of a line, and they never change."""
+
+    event_id: Annotated[Id, says("identity of the event: a UUIDv7 from the client, or UUIDv5 of its file and offset")]
+    ts: Annotated[datetime, Meta(tz=True), says("when it happened, by the producer's clock, in UTC")]
+    received_at: Annotated[datetime, Meta(tz=True), says("when oplake accepted it, in UTC")]
+    source: Annotated[str, says("what sent it in", cut=100, fill="agent")]
+    extra: Annotated[Json, says("keys that the contract does not know, kept as they came")] = {}
+    ts_suspect: Annotated[
+        bool, says("its clock was more than a day ahead or 400 days behind; day is that of receipt")
+    ] = False
+    redactions: Annotated[dict[str, int], says("secrets replaced before it was written: rule to count")] = {}
+
+
+class Op(Event, kw_only=True, tag="op"):
+    """One operation of a gateway or tool and its outcome."""
+
+    source: Annotated[str, says("what sent it in", cut=100, fill="mcp")]
+    endpoint: Annotated[str, says("the operation called", cut=200)]
+    input_summary: Annotated[str, says("what it was asked, in short", cut=1000)] = ""
+    success: Annotated[bool, says("whether it did what was asked")]
+    duration_ms: Annotated[Amount, says("how long it took, in milliseconds")]
+    output_summary: Annotated[str, says("what came back, in short", cut=1000)] = ""
+    error: Annotated[str | None, says("the error, when it failed", cut=2000)] = None
+    staffer_id: Annotated[str | None, says("the member of staff concerned")] = None
+    sig_hash: Annotated[str | None, says("hash of the operation's signature; joins it with corrections")] = None
+    event_kind: Annotated[str | None, says("kind of event staffed, for scenario operations")] = None
+    role: Annotated[str | None, says("role to be filled, for scenario operations")] = None
+    city: Annotated[str | None, says("city, for scenario operations")] = None
+    state: Annotated[str | None, says("state or region, for scenario operations")] = None
+    count: Annotated[Number | None, says("how many were asked for, for scenario operations")] = None
+    rescue_attempted: Annotated[bool, says("whether a fallback was tried")] = False
+    rescue_succeeded: Annotated[bool, says("whether the fallback worked")] = False
+    task_class: Annotated[str | None, says("class of the task that it served")] = None
+    correction: Annotated[str | None, says("advice of an overseer that was applied", cut=2000)] = None
+    applied_at_turn: Annotated[Count | None, says("turn at which the advice was applied")] = None
+    agent_id: Annotated[str | None, says("the agent that called it")] = None
+    session_id: Annotated[str | None, says("the session that it belongs to")] = None
+    action_id: Annotated[str | None, says("the action that it belongs to")] = None
+    playbook_ids: Annotated[Texts, says("playbook entries shown to the caller")] = []
+
+
+class Note(Event, kw_only=True, tag="note"):
+    """What a user said or felt about the work."""
+
+    user_id: Annotated[Id, says("the user")]
+    note: Annotated[str, says("the note", cut=STRING_CHARS)]
+    session_id: Annotated[str | None, says("the session that it is about")] = None
+    turn_index: Annotated[Count | None, says("the turn that it is about")] = None
+
+
+class ActionBegun(Event, kw_only=True, tag="action_begun"):
+    """An agent set out to do something, and said what to expect."""
+
+    action_id: Annotated[Id, says("the action")]
+    agent_id: Annotated[str, says("the agent that acts", cut=200)]
+    action_type: Annotated[str, says("class of the task", cut=200)]
+    goal_id: Annotated[str | None, says("the goal pursued; runs of one task share it")] = None
+    parent_action_id: Annotated[str | None, says("the action that this one is part of")] = None
+    expected_outcome: Annotated[Json, says("keys and values that the outcome should have, stated beforehand")] = {}
+    acceptance_criteria: Annotated[Texts, says("what must hold for the result to be accepted, in words")] = []
+    playbook_ids: Annotated[Texts, says("playbook entries shown to the agent")] = []
+
+
+class Step(Event, kw_only=True, tag="step"):
+    """What an agent decided at one point of an action."""
+
+    action_id: Annotated[Id, says("the action that it belongs to")]
+    step_index: Annotated[Count, says("its number within the action, from 0")]
+    description: Annotated[str, says("what the agent did, in words", cut=500)]
+    state: Annotated[Json, says("what the agent believed at this point")] = {}
+    decision: Annotated[str, says("the choice made, as a short name", cut=200)] = ""
+    confidence: Annotated[float, says("the agent's own confidence, in [0, 1]", clamp=(0.0, 1.0), fill=0.5)]
+    actor: Annotated[str | None, says("which member of a team of agents decided", cut=200)] = None
+
+
+class Observation(Event, kw_only=True, tag="observation"):
+    """What the world reported during an action."""
+
+    action_id: Annotated[Id, says("the action that it belongs to")]
+    observation_type: Annotated[str, says("what kind of report it is", cut=100)]
+    data: Annotated[Json, says("what was reported")] = {}
+    reported_by: Annotated[str, says("who or what reported it", cut=100)] = ""
+    confidence: Annotated[float, says("how sure the reporter was, in [0, 1]", clamp=(0.0, 1.0), fill=1.0)]
+
+
+class ActionCompleted(Event, kw_only=True, tag="action_completed"):
+    """An action came to its end."""
+
+    action_id: Annotated[Id, says("the action")]
+    outcome: Annotated[Json, says("what came of it; status says completed, error, timeout or evicted")] = {}
+
+
+class Usage(Event, kw_only=True):
+    """Tokens that a call to a model used."""
+
+    input_tokens: Annotated[Count, says("tokens read, cached ones included")] = 0
+    output_tokens: Annotated[Count, says("tokens written, reasoning included")] = 0
+    cache_read_tokens: Annotated[Count, says("input tokens read from the provider's cache")] = 0
+    cache_write_tokens: Annotated[Count, says("input tokens written to the provider's cache")] = 0
+    reasoning_tokens: Annotated[Count, says("output tokens spent on reasoning")] = 0
+    charged_usd: Annotated[Amount | None, says("cost in US dollars as charged, where it is known")] = None
+    duration_ms: Annotated[Amount, says("how long it took, in milliseconds")] = 0.0
+
+
+class Turn(Usage, kw_only=True, tag="turn"):
+    """One exchange with a model within a session."""
+
+    session_id: Annotated[Id, says("the session")]
+    turn_index: Annotated[Count, says("its number within the session, from 0")]
+    user_id: Annotated[str | None, says("the user served")] = None
+    agent_id: Annotated[str | None, says("the agent that asked")] = None
+    provider: Annotated[str, says("who served the model", cut=200)]
+    model: Annotated[str, says("the model that answered", cut=200)]
+    tier: Annotated[str | None, says("tier of the model, such as flash, pro or reasoning", cut=100)] = None
+    user_message: Annotated[str | None, says("what was asked", cut=STRING_CHARS)] = None
+    response: Annotated[str | None, says("what was answered", cut=STRING_CHARS)] = None
+    finish_reason: Annotated[str | None, says("why the model stopped", cut=100)] = None
+    project_id: Annotated[str | None, says("the project that pays")] = None
+
+
+class ToolCall(Event, kw_only=True, tag="tool_call"):
+    """One call of a tool within a turn."""
+
+    session_id: Annotated[Id, says("the session")]
+    turn_index: Annotated[Count, says("the turn that made the call")]
+    call_index: Annotated[Count, says("its number within the turn, from 0")]
+    tool_name: Annotated[str, says("the tool", cut=200)]
+    tool_call_id: Annotated[str | None, says("the model's own id of the call")] = None
+    args: Annotated[Json, says("what it was called with")] = {}
+    ok: Annotated[bool, says("whether it worked")]
+    error: Annotated[str | None, says("the error, when it failed", cut=2000)] = None
+    output: Annotated[str, says("what it returned, in short", cut=500)] = ""
+    duration_ms: Annotated[Amount, says("how long it took, in milliseconds")] = 0.0
+    charged_usd: Annotated[Amount | None, says("cost in US dollars as charged, where it is known")] = None
+    project_id: Annotated[str | None, says("the project that pays")] = None
+
+
+class Patch(Event, kw_only=True, tag="patch"):
+    """A change that an agent made to a file."""
+
+    session_id: Annotated[Id, says("the session")]
+    turn_index: Annotated[Count, says("the turn that made it")]
+    path: Annotated[str, says("the file changed", cut=1000)]
+    patch: Annotated[str, says("the change itself, as a diff", cut=10_000)] = ""
+    quality_issues: Annotated[Texts, says("issues that checks found in it")] = []
+    new_failures: Annotated[Texts, says("tests that failed after it and not before")] = []
+    coverage_drop: Annotated[float | None, says("percentage points of coverage lost")] = None
+    rollback_recommended: Annotated[bool, says("whether a reviewer advised taking it back")] = False
+    risk_score: Annotated[float | None, says("risk as estimated before it was made")] = None
+    risk_tier: Annotated[str | None, says("tier of that risk", cut=100)] = None
+    risk_signals: Annotated[Texts, says("what the estimate rests on")] = []
+    is_blocked: Annotated[bool | None, says("whether it was stopped")] = None
+    autonomy_level: Annotated[Number | None, says("how freely the agent could act; 3 and above is audited")] = None
+    tool_name: Annotated[str | None, says("the tool that made it", cut=200)] = None
+    call_index: Annotated[Count | None, says("the call within the turn that made it")] = None
+
+
+SessionEventType: TypeAlias = Literal[
+    "thinking",
+    "response",
+    "subtask",
+    "error",
+    "warning",
+    "done",
+    "escalation",
+    "fallback",
+    "checkpoint",
+    "restored",
+    "compressed",
+    "confidence",
+    "audit",
+    "artifact",
+    "review",
+    "self_critique",
+]
+
+DETAIL_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "audit": ("level", "action", "details", "checkpoint_id"),
+        "escalation": ("current_tier", "failure_type", "failure_detail", "attempt_number", "cost_spent_usd"),
+        "review": ("blocks_merge", "reason", "findings"),
+        "confidence": ("score", "reasons"),
+        "fallback": ("from_provider", "to_provider", "error"),
+    }
+)
+"""The keys of `session_event.detail` that models read, by event type; a review's findings have severity and message."""
+
+
+class SessionEvent(Event, kw_only=True, tag="session_event"):
+    """Something worth remembering that happened in a session."""
+
+    session_id: Annotated[Id, says("the session")]
+    turn_index: Annotated[Count | None, says("the turn that it belongs to")] = None
+    event_type: Annotated[SessionEventType, says("what happened")]
+    content: Annotated[str, says("what happened, in words", cut=STRING_CHARS)] = ""
+    detail: Annotated[Json, says("particulars, with fixed keys for some event types")] = {}
+
+
+class Correction(Event, kw_only=True, tag="correction"):
+    """Advice of an overseer after an agent went wrong."""
+
+    model: Annotated[str, says("the model that gave the advice", cut=200, fill="gpt-oss:120b")]
+    task_class: Annotated[str, says("class of the task corrected", cut=200)]
+    reason: Annotated[str, says("what went wrong", cut=2000)] = ""
+    correction: Annotated[str, says("the advice", cut=STRING_CHARS)]
+    sig_hash: Annotated[str | None, says("hash of the operation's signature; joins it with operations")] = None
+    applied_at_turn: Annotated[Count, says("turn at which it was applied", fill=0)]
+    latency_ms: Annotated[Amount, says("how long the overseer took, in milliseconds", fill=0.0)]
+
+
+class OperatorNote(Event, kw_only=True, tag="operator_note"):
+    """What an operator wants a synthesis asset to take into account."""
+
+    target: Annotated[Id, says("the session, asset or user that it is for")]
+    message: Annotated[str, says("the message", cut=STRING_CHARS)]
+
+
+class PlaybookServed(Event, kw_only=True, tag="playbook_served"):
+    """A playbook entry was shown to an agent, or withheld to learn what it is worth."""
+
+    entry_id: Annotated[Id, says("the playbook entry")]
+    entry_version: Annotated[Count, says("its version")]
+    task_class: Annotated[str, says("class of the task served", cut=200)]
+    withheld: Annotated[bool, says("whether it was withheld, as a control")]
+    session_id: Annotated[str | None, says("the session served")] = None
+    action_id: Annotated[str | None, says("the action served")] = None
+
+
+class Span(Event, kw_only=True, tag="span"):
+    """An OpenTelemetry span, kept whole."""
+
+    trace_id: Annotated[Id, says("the trace, in hex")]
+    span_id: Annotated[Id, says("the span, in hex")]
+    parent_span_id: Annotated[str | None, says("its parent, in hex")] = None
+    name: Annotated[str, says("name of the span", cut=1000)]
+    span_kind: Annotated[str, says("internal, server, client, producer or consumer", cut=100)] = ""
+    started_at: Annotated[datetime, Meta(tz=True), says("when it started, in UTC")]
+    ended_at: Annotated[datetime, Meta(tz=True), says("when it ended, in UTC")]
+    status: Annotated[str, says("unset, ok or error", cut=100)] = ""
+    attributes: Annotated[Json, says("its attributes")] = {}
+    events: Annotated[list[Json], says("its events, in order")] = []
+    resource: Annotated[Json, says("attributes of what sent it")] = {}
+    scope: Annotated[str, says("the instrumentation that made it", cut=200)] = ""
+    convention: Annotated[str, says("the naming convention that it speaks", cut=100)] = ""
+
+
+class LlmCall(Usage, kw_only=True, tag="llm_call"):
+    """What a synthesis asset asked a model, got and spent."""
+
+    asset: Annotated[str, says("the asset that asked", cut=200)]
+    partition: Annotated[str, says("the partition being made", cut=100)]
+    user_id: Annotated[str | None, says("the user that it is about")] = None
+    step: Annotated[str, says("the step of the asset's work", cut=200)]
+    provider: Annotated[str, says("who served the model", cut=200)]
+    model: Annotated[str, says("the model that answered", cut=200)]
+    prompt_hash: Annotated[str, says("hash of prompt, model, parameters and schema; the key of the cache")]
+    prompt_version: Annotated[str, says("hash of the prompt's file")]
+    response: Annotated[str | None, says("what was answered", cut=200_000)] = None
+    error: Annotated[str | None, says("the error, when there was no answer", cut=2000)] = None
+    input_rows: Annotated[Count, says("rows of facts in the prompt")] = 0
+    cached: Annotated[bool, says("whether an earlier answer served")] = False
+    status: Annotated[str, says("how it ended", cut=100)]
+    attempt: Annotated[Count, says("number of the attempt, from 1")] = 0
+
+
+class Reject(Event, kw_only=True, tag="reject"):
+    """A line that could not be used, with its bytes, its place and the reason."""
+
+    origin: Annotated[str, says("the file, segment or door that it came through", cut=1000)]
+    line: Annotated[Count, says("number of the line there, from 1; 0 where there are no lines")] = 0
+    byte_offset: Annotated[Count, says("where it begins there, in bytes")] = 0
+    reason: Annotated[str, says("what is wrong with it", cut=1000)]
+    raw: Annotated[str, says("the bytes, redacted; see raw_encoding")] = ""
+    raw_encoding: Annotated[Literal["utf-8", "base64"], says("how raw holds the bytes", fill="utf-8")]
+    raw_bytes: Annotated[Count, says("how many bytes there were; more than raw holds when it was cut")] = 0
+
+
+class Replay(Event, kw_only=True, tag="replay"):
+    """A reject was taken in again."""
+
+    reject_id: Annotated[Id, says("the event_id of the reject")]
+    replayed_event_id: Annotated[str, says("the event that it became; empty when it was rejected again")] = ""
+
+
+KINDS: Mapping[str, type[Event]] = MappingProxyType(
+    {
+        str(cls.__struct_config__.tag): cls
+        for cls in (
+            Op,
+            Note,
+            ActionBegun,
+            Step,
+            Observation,
+            ActionCompleted,
+            Turn,
+            ToolCall,
+            Patch,
+            SessionEvent,
+            Correction,
+            OperatorNote,
+            PlaybookServed,
+            Span,
+            LlmCall,
+            Reject,
+            Replay,
+        )
+    }
+)
+"""Every kind by its name."""
+
+_IRREGULAR_PLURALS = {
+    "action_begun": "actions_begun",
+    "action_completed": "actions_completed",
+    "patch": "patches",
+    "playbook_served": "playbooks_served",
+}
+
+TABLES: Mapping[str, str] = MappingProxyType(
+    {kind: "landed." + _IRREGULAR_PLURALS.get(kind, f"{kind}s") for kind in KINDS}
+)
+"""The landed table of every kind: its plural."""
+
+ColumnType: TypeAlias = Literal["text", "integer", "number", "boolean", "time", "json", "texts"]
+
+_COLUMN_TYPES: Mapping[Any, ColumnType] = MappingProxyType(
+    {str: "text", int: "integer", float: "number", bool: "boolean", datetime: "time", Texts: "texts"}
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a kind, as everything but the decoder needs it."""
+
+    name: str
+    type: ColumnType
+    description: str
+    is_required: bool  # present in every line; otherwise a missing key stands for `empty`
+    is_nullable: bool
+    empty: Any  # the default: None, "", 0, False, [] or {}
+    cut: int | None = None
+    clamp: tuple[float, float] | None = None
+    fill: Any = None
+
+
+@cache
+def fields(kind: str) -> tuple[Field, ...]:
+    """The fields of a kind, the common ones first, in the order of its table's columns.
+
+    Raises:
+        KeyError: There is no such kind.
+    """
+    cls = KINDS[kind]
+    hints = get_type_hints(cls, include_extras=True)
+    common = [*Event.__struct_fields__]
+    names = common + [name for name in cls.__struct_fields__ if name not in common]
+    declared = {field.name: field for field in msgspec.structs.fields(cls)}
+    return tuple(_field(declared[name], hints[name]) for name in names)
+
+
+def _field(declared: msgspec.structs.FieldInfo, hint: Any) -> Field:
+    base, *metas = get_args(hint)
+    shape: dict[str, Any] = {}
+    description = ""
+    for meta in metas:
+        shape |= meta.extra or {}
+        description = meta.description or description
+    inner = [arg for arg in get_args(base) if arg is not NoneType] if NoneType in get_args(base) else [base]
+    empty = declared.default if declared.default is not msgspec.NODEFAULT else None
+    if declared.default_factory is not msgspec.NODEFAULT:
+        empty = declared.default_factory()
+    return Field(
+        name=declared.name,
+        type=_column_type(inner[0]),
+        description=description,
+        is_required=declared.required,
+        is_nullable=inner[0] is not base,
+        empty=empty,
+        **shape,
+    )
+
+
+def _column_type(hint: Any) -> ColumnType:
+    if hasattr(hint, "__metadata__"):  # Annotated
+        return _column_type(get_args(hint)[0])
+    if hint in _COLUMN_TYPES:
+        return _COLUMN_TYPES[hint]
+    if getattr(hint, "__origin__", None) is Literal:
+        return "text"
+    return "json"
+
+
+def json_schema(kind: str | None = None) -> dict[str, Any]:
+    """JSON Schema of one kind, or of any event.
+
+    Raises:
+        KeyError: There is no such kind.
+    """
+    cls = KINDS[kind] if kind else AnyEvent
+    return msgspec.json.schema(cls)
+
+
+AnyEvent: Any = None
+for _cls in KINDS.values():
+    AnyEvent = _cls if AnyEvent is None else AnyEvent | _cls
+
+decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(AnyEvent)
+"""Decodes one landed line, strictly, into the struct of its kind."""
+
+encoder = msgspec.json.Encoder()
+"""Encodes an event as one line without its newline, `kind` first."""

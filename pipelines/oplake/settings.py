@@ -1,0 +1,69 @@
+"""Every setting of oplake, once: its environment variable, its default and what it is for.
+
+Nothing else reads the environment. Code takes a `Settings` (or the one value it needs) as an argument.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""The folder above `pipelines/`; the root of the project when oplake runs from a checkout."""
+
+
+def is_checkout() -> bool:
+    """Whether oplake runs from a checkout of its project, not from an installed wheel."""
+    return (CHECKOUT / "pyproject.toml").is_file() and (CHECKOUT / "sql").is_dir()
+
+
+def default_home() -> Path:
+    """`data/` of the checkout; for an installed wheel, `~/.oplake`."""
+    return CHECKOUT / "data" if is_checkout() else Path.home() / ".oplake"
+
+
+class Settings(BaseSettings):
+    """Settings come from `OPLAKE_<NAME>` in the environment, else from the defaults below."""
+
+    model_config = SettingsConfigDict(env_prefix="OPLAKE_", extra="forbid", frozen=True)
+
+    home: Path = Field(default_factory=default_home, description="Folder that holds all state.")
+    first_day: date = Field(
+        default=date(2024, 1, 1),
+        description="First daily partition (UTC). Earlier events are landed and ingested; models begin here.",
+    )
+    segment_bytes: int = Field(default=64 * 2**20, gt=0, description="Size at which a segment is sealed.")
+    segment_age: timedelta = Field(default=timedelta(days=1), description="Age at which a segment is sealed.")
+    ingest_bytes: int = Field(default=64 * 2**20, gt=0, description="Bytes of landing taken in per commit.")
+    duckdb_memory: str = Field(default="2GB", description="Memory limit of a DuckDB computation.")
+    duckdb_threads: int = Field(default=2, gt=0, description="Threads of a DuckDB computation.")
+    vacuum_after: timedelta = Field(default=timedelta(days=7), description="Files of older table versions are deleted.")
+    runs_kept: timedelta = Field(default=timedelta(days=30), description="Dagster runs older than this are purged.")
+
+    @property
+    def landing(self) -> Path:
+        """Folder of the segments."""
+        return self.home / "landing"
+
+    @property
+    def archive(self) -> Path:
+        """Folder of the sealed, fully ingested segments."""
+        return self.landing / "archive"
+
+    @property
+    def lake(self) -> Path:
+        """Folder of the Delta tables."""
+        return self.home / "lake"
+
+    @property
+    def views(self) -> Path:
+        """DuckDB file that holds one view per table and nothing else."""
+        return self.home / "oplake.duckdb"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of Dagster's own records."""
+        return self.home / "dagster"
