@@ -1,0 +1,317 @@
+"""Which days of which models have to be made again, and in which order.
+
+One pure function over the models and the ledger. It compares versions, never timestamps: a day is stale when what it
+reads has been touched in a version newer than the one that it read. The daemon's sensor, `oplake run` and the tests all
+ask here, so that they cannot disagree.
+
+Nothing here reads a clock, opens a table or knows Dagster.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Protocol
+
+IGNORED = frozenset({"lake.watermark", "lake.arrivals"})
+"""Tables whose news makes nothing stale. The watermark moves with every event and acts through `settles` alone; every
+run writes arrivals, so that a model which followed them would never be done."""
+
+ONE_DAY = timedelta(days=1)
+
+
+class ModelLike(Protocol):
+    """What staleness has to know of a model; `oplake.models.sql_file.Model` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def partition(self) -> str | None: ...
+    @property
+    def settles(self) -> timedelta | None: ...
+    @property
+    def code_version(self) -> str: ...
+    @property
+    def dependencies(self) -> Collection[str]: ...
+    def window_of(self, table: str) -> tuple[int, int]:
+        """First and last day of a dependency that a day reads, relative to itself."""
+
+
+class CommitLike(Protocol):
+    """What staleness has to know of a commit; `oplake.lake.ledger.Commit` has it."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def code_version(self) -> str | None: ...
+    @property
+    def inputs(self) -> Mapping[str, int]: ...
+    @property
+    def watermark(self) -> datetime | None: ...
+
+
+class LedgerLike(Protocol):
+    """What staleness asks of the ledger; `oplake.lake.ledger.Ledger` answers it."""
+
+    @property
+    def watermark(self) -> datetime | None:
+        """Nothing received before it is missing from the lake."""
+
+    def days(self, table: str) -> Collection[date]:
+        """Days that any commit of the table has touched."""
+
+    def latest(self, table: str, day: date | None = None) -> CommitLike | None:
+        """The newest commit that touched the day; without a day, the newest that touched anything."""
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """Models to be made together over one range of days, in one run.
+
+    `start` and `stop` are the first and last day; both are None for models that have no days. `reasons` says in words
+    why, once per model and cause.
+    """
+
+    models: tuple[str, ...]
+    start: date | None
+    stop: date | None
+    reasons: tuple[str, ...]
+
+    @property
+    def days(self) -> int:
+        """How many partitions each model makes: 1 for models that have no days."""
+        return 1 if self.start is None or self.stop is None else (self.stop - self.start).days + 1
+
+    def __str__(self) -> str:
+        if self.start is None:
+            return "whole tables"
+        return str(self.start) if self.start == self.stop else f"{self.start}..{self.stop}"
+
+
+def stale(
+    models: Iterable[ModelLike], ledger: LedgerLike, *, first_day: date, last_day: date, everything: bool = False
+) -> list[Refresh]:
+    """What has to be made again, in an order in which nothing is made before what it reads.
+
+    A day of a model is stale when its SQL changed, when a dependency has touched a day of its window in a version newer
+    than the one read, when time has passed the instant at which it settles, when it was never made although its window
+    has input, or when something that it reads is itself stale. Days outside `first_day..last_day` are left alone.
+
+    Args:
+        models: Upstream first.
+        ledger: What was written when, and from what.
+        first_day: First day that models are made for.
+        last_day: Last day that models are made for.
+        everything: Take every day that has input for stale, whatever the ledger says.
+    """
+    ordered = list(models)
+    todo: dict[str, dict[date | None, str]] = {}
+    for model in ordered:
+        causes = _causes(model, ledger, todo, everything=everything)
+        if model.partition is not None:
+            causes = {day: why for day, why in causes.items() if day is not None and first_day <= day <= last_day}
+        if causes:
+            todo[model.name] = causes
+    return _refreshes(ordered, todo)
+
+
+def is_due(models: Iterable[ModelLike], ledger: LedgerLike, *, now: datetime) -> bool:
+    """Whether a day has settled by the clock, though not yet by the watermark.
+
+    Then an ingest has to move the watermark, even if nothing new has landed: that is how a timeout appears without any
+    event.
+    """
+    if ledger.watermark is None:
+        return False
+    for model in models:
+        if model.partition is None or model.settles is None:
+            continue
+        for day in ledger.days(model.name):
+            instant = settled_at(day, model.settles)
+            if ledger.watermark < instant <= now:
+                made = ledger.latest(model.name, day)
+                if made is None or made.watermark is None or made.watermark < instant:
+                    return True
+    return False
+
+
+def of_day(models: Iterable[ModelLike], day: date) -> Refresh | None:
+    """That one day of every model that has days, stale or not; None when there is no such model."""
+    names = tuple(model.name for model in models if model.partition is not None)
+    return Refresh(names, day, day, (f"{day} was asked for",)) if names else None
+
+
+def without(refreshes: Iterable[Refresh], models: Iterable[ModelLike], held: Collection[str]) -> list[Refresh]:
+    """The refreshes without the models held back and all that reads them, directly or not."""
+    left_out = set(held)
+    for model in models:
+        if not left_out.isdisjoint(model.dependencies):
+            left_out.add(model.name)
+    kept = (
+        Refresh(
+            tuple(name for name in refresh.models if name not in left_out), refresh.start, refresh.stop, refresh.reasons
+        )
+        for refresh in refreshes
+    )
+    return [refresh for refresh in kept if refresh.models]
+
+
+def settled_at(day: date, settles: timedelta) -> datetime:
+    """The instant from which the mere passing of time changes nothing more in a day: `settles` into the next one."""
+    return datetime.combine(day + ONE_DAY, time(), UTC) + settles
+
+
+def _causes(
+    model: ModelLike, ledger: LedgerLike, todo: Mapping[str, Mapping[date | None, str]], *, everything: bool
+) -> dict[date | None, str]:
+    """The stale days of one model, each with its reason; a model without days has the one day None."""
+    read = [table for table in sorted(model.dependencies) if table not in IGNORED]
+    causes: dict[date | None, str] = {}
+    for day in _candidates(model, ledger, todo, read):
+        made = ledger.latest(model.name, day)
+        why = _why(model, day, made, ledger, todo, read)
+        if why is None and everything:
+            why = "everything was asked for"
+        if why is not None:
+            causes[day] = f"{model.name}: {why}"
+    return causes
+
+
+def _candidates(
+    model: ModelLike, ledger: LedgerLike, todo: Mapping[str, Mapping[date | None, str]], read: Iterable[str]
+) -> Iterable[date | None]:
+    """Days that the model has, or that its window has input for."""
+    if model.partition is None:
+        has_input = any(table in todo or ledger.latest(table) is not None for table in (model.name, *read))
+        return [None] if has_input else []
+    days = set(ledger.days(model.name))
+    for table in read:
+        low, high = model.window_of(table)
+        for day in {*ledger.days(table), *todo.get(table, {})}:
+            if day is not None:
+                days.update(day - shift * ONE_DAY for shift in range(low, high + 1))
+    return sorted(days)
+
+
+def _why(
+    model: ModelLike,
+    day: date | None,
+    made: CommitLike | None,
+    ledger: LedgerLike,
+    todo: Mapping[str, Mapping[date | None, str]],
+    read: Iterable[str],
+) -> str | None:
+    """Why one day of a model is stale; None when it is not."""
+    if made is not None and made.code_version != model.code_version:
+        return "its SQL changed"
+    for table in read:
+        upstream = todo.get(table, {})
+        if upstream and (day is None or any(each in upstream for each in (None, *_window(model, table, day)))):
+            return f"{table} is made again"
+    for table in read:
+        seen = -1 if made is None else made.inputs.get(table, -1)
+        for each in _window(model, table, day):
+            touched = ledger.latest(table, each)
+            if touched is not None and touched.version > seen:
+                return f"{table} has input" if made is None else f"{table} has news"
+    if made is not None and day is not None and model.settles is not None and ledger.watermark is not None:
+        instant = settled_at(day, model.settles)
+        if ledger.watermark >= instant and (made.watermark is None or made.watermark < instant):
+            return f"time passed {instant:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def _window(model: ModelLike, table: str, day: date | None) -> tuple[date | None, ...]:
+    """The days of a dependency that a day of a model reads; a model without days reads all of it, which is None."""
+    if day is None:
+        return (None,)
+    low, high = model.window_of(table)
+    return tuple(day + shift * ONE_DAY for shift in range(low, high + 1))
+
+
+def _refreshes(models: list[ModelLike], todo: Mapping[str, Mapping[date | None, str]]) -> list[Refresh]:
+    """Group the stale days into runs: as few as the order allows.
+
+    Days that follow each other and have the same models left make one run. A run may go when nothing outside it that
+    it reads is left to be made. When windows in both directions leave no such run, the largest part of one that may go
+    goes first; the most upstream model that is left always may, so that this ends.
+    """
+    left = {name: set(days) for name, days in todo.items()}
+    refreshes: list[Refresh] = []
+    while left:
+        best: tuple[tuple[str, ...], list[date | None]] = ((), [])
+        has_gone = False
+        for names, days in _groups(models, left):
+            ready = _ready(models, left, names, days)
+            if len(ready) == len(names):
+                refreshes.append(_take(ready, days, left, todo))
+                has_gone = True
+            elif len(ready) * len(days) > len(best[0]) * len(best[1]):
+                best = (ready, days)
+        if not has_gone:
+            refreshes.append(_take(*best, left, todo))
+    return refreshes
+
+
+def _groups(
+    models: list[ModelLike], left: Mapping[str, set[date | None]]
+) -> list[tuple[tuple[str, ...], list[date | None]]]:
+    """Maximal ranges of days that have the same models left, models upstream first; those without days come last."""
+    per_day: defaultdict[date | None, list[str]] = defaultdict(list)
+    for model in models:
+        for day in left.get(model.name, ()):
+            per_day[day].append(model.name)
+    groups: list[tuple[tuple[str, ...], list[date | None]]] = []
+    for day in sorted(day for day in per_day if day is not None):
+        names = tuple(per_day[day])
+        if groups and groups[-1][0] == names and groups[-1][1][-1] == day - ONE_DAY:
+            groups[-1][1].append(day)
+        else:
+            groups.append((names, [day]))
+    if None in per_day:
+        groups.append((tuple(per_day[None]), [None]))
+    return groups
+
+
+def _ready(
+    models: list[ModelLike], left: Mapping[str, set[date | None]], names: tuple[str, ...], days: list[date | None]
+) -> tuple[str, ...]:
+    """Those models of a group that may be made over its days now, one after the other."""
+    ready: list[str] = []
+    for model in models:
+        if model.name in names and all(
+            _has_nothing_left(model, table, days, left[table], within=table in ready)
+            for table in model.dependencies
+            if table in left
+        ):
+            ready.append(model.name)
+    return tuple(ready)
+
+
+def _has_nothing_left(
+    model: ModelLike, table: str, days: list[date | None], left: set[date | None], *, within: bool
+) -> bool:
+    """Whether no day of a dependency that the model reads for `days` waits, but for those made in the same run."""
+    first, last = days[0], days[-1]
+    if first is None or last is None:
+        return left <= ({None} if within else set())
+    low, high = model.window_of(table)
+    start, stop = first + low * ONE_DAY, last + high * ONE_DAY
+    return not any(day is None or (start <= day <= stop and not (within and first <= day <= last)) for day in left)
+
+
+def _take(
+    names: tuple[str, ...],
+    days: list[date | None],
+    left: dict[str, set[date | None]],
+    todo: Mapping[str, Mapping[date | None, str]],
+) -> Refresh:
+    """Make a refresh of the models and days, and strike them off what is left."""
+    for name in names:
+        left[name].difference_update(days)
+        if not left[name]:
+            del left[name]
+    reasons = dict.fromkeys(todo[name][day] for name in names for day in days)
+    return Refresh(names, days[0], days[-1], tuple(reasons))
