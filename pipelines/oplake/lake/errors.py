@@ -1,0 +1,31 @@
+"""What can go wrong in the lake, in words that say what to do."""
+
+from __future__ import annotations
+
+
+class LakeError(Exception):
+    """The lake refused, or could not do, what was asked. The message names the table and the way out."""
+
+
+class TableMissing(LakeError):
+    """There is no such table."""
+
+
+class SchemaChanged(LakeError):
+    """A table stands with columns that its new description cannot be reached from by adding columns."""
+
+
+class BadRows(LakeError):
+    """Rows that do not fit the table or the range being replaced; nothing was written."""
+
+
+class Overtaken(LakeError):
+    """Another writer has already committed the same application transaction, or a later one; nothing was written."""
+
+
+class LakeBusy(LakeError):
+    """Other writers kept committing first until patience ran out; nothing was written."""
+
+
+class VersionMissing(LakeError):
+    """The version or moment asked for is not kept any more, or never was."""
