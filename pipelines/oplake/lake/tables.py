@@ -476,14 +476,23 @@ class Lake:
 
         Raises:
             TableMissing: There is no such table.
+            LakeError: There is no such version, or the log cannot be understood.
         """
         if not self.exists(name):
             raise TableMissing(f"there is no table {name}; the lake has {self.names()}")
+        folder = self._log(name)
+        if after >= 0 and delta_log.commit_info(folder, after) is None and delta_log.last_checkpoint(folder) < after:
+            raise LakeError(
+                f"{name} has no version {after}, though it was seen; it was made anew: run `oplake rebuild`"
+            )
         found: list[Commit] = []
         last = after
-        for version, info in delta_log.commit_infos(self._log(name), after):
+        for version, info in delta_log.commit_infos(folder, after):
             if version > last + 1:
-                found.append(Commit(name, version - 1, delta_log.committed_at(info), UNKNOWN, is_whole=True))
+                days = self.rows_per_day(name)
+                count = self.size(name).row_count
+                at = delta_log.committed_at(info)
+                found.append(Commit(name, version - 1, at, UNKNOWN, days, is_whole=True, row_count=count))
             last = version
             commit = read_commit(name, version, info)
             if commit is not None:

@@ -1,0 +1,218 @@
+"""What was written when, and from what: the record that staleness is worked out from.
+
+The truth stands in the commits themselves (see `commit`). `lake.arrivals` is a copy of what they say, kept because logs
+are cleaned and because people want to ask it in SQL. Reading the ledger is reading that copy and whatever the logs have
+beyond it, so that it is right whether or not anyone has published lately.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import stamina
+
+from oplake.lake.commit import Commit, inputs_of, inputs_text, provenance
+from oplake.lake.errors import Overtaken
+from oplake.lake.landed import TIME, WATERMARK
+from oplake.lake.spec import DAY, Column, TableSpec
+from oplake.lake.tables import Lake
+
+__all__ = ["ARRIVALS", "Commit", "Ledger", "provenance", "publish_arrivals", "read_ledger"]
+
+ARRIVALS = TableSpec(
+    name="lake.arrivals",
+    description="Which table got how many rows for which day, when, and from what. One row per commit and day touched.",
+    columns=(
+        Column("table_name", pa.string(), "the table written", is_nullable=False),
+        Column("version", pa.int64(), "the version that the commit made", is_nullable=False),
+        Column(DAY, pa.date32(), "the day touched; null for the table as a whole"),
+        Column("row_count", pa.int64(), "rows added to the day, or left there by a replacement", is_nullable=False),
+        Column("committed_at", TIME, "when it was committed, in UTC", is_nullable=False),
+        Column("operation", pa.string(), "append, replace, or unknown when the log was cleaned", is_nullable=False),
+        Column("code_version", pa.string(), "hash of the SQL that made the rows; null for what was ingested"),
+        Column("inputs", pa.string(), "the version read of each table (JSON)", is_nullable=False),
+        Column("watermark", TIME, "nothing received before this was missing from what was read"),
+    ),
+    partition_by_day=False,
+    sort_by=("table_name", "version"),
+    grain=("table_name", "version", DAY),
+)
+
+PUBLISH_ATTEMPTS = 10  # two publishers at once are rare, and each attempt sees what the other has done
+
+_PUBLISHED = "oplake.published"  # counts publications, so that of two at once the second begins anew
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """For every table and day, the newest commit that touched it.
+
+    Made by `read_ledger`; tests make their own from commits with `of`.
+    """
+
+    watermark: datetime | None
+    _by_day: Mapping[str, Mapping[date, Commit]]
+    _whole: Mapping[str, Commit]
+    _newest: Mapping[str, Commit]
+
+    @classmethod
+    def of(cls, commits: Iterable[Commit], *, watermark: datetime | None = None) -> Ledger:
+        """A ledger of some commits, in any order."""
+        by_day: defaultdict[str, dict[date, Commit]] = defaultdict(dict)
+        whole: dict[str, Commit] = {}
+        newest: dict[str, Commit] = {}
+        for commit in sorted(commits, key=lambda each: each.version):
+            by_day[commit.table].update(dict.fromkeys(commit.days, commit))
+            newest[commit.table] = commit
+            if commit.is_whole:
+                whole[commit.table] = commit
+        return cls(watermark, by_day, whole, newest)
+
+    def tables(self) -> list[str]:
+        """Every table that a commit has touched, sorted."""
+        return sorted(self._newest)
+
+    def days(self, table: str) -> frozenset[date]:
+        """Days of a table that any commit has touched; none for a table without days."""
+        return frozenset(self._by_day.get(table, ()))
+
+    def latest(self, table: str, day: date | None = None) -> Commit | None:
+        """The newest commit that touched a day, or the whole table; without a day, the newest that touched anything."""
+        if day is None:
+            return self._newest.get(table)
+        own, whole = self._by_day.get(table, {}).get(day), self._whole.get(table)
+        return max((each for each in (own, whole) if each is not None), key=lambda each: each.version, default=None)
+
+    def touched(self, table: str, after_version: int) -> frozenset[date]:
+        """Days of a table touched in versions above one. A table without days has none: ask `latest` about it."""
+        latest = {day: self.latest(table, day) for day in self.days(table)}
+        return frozenset(day for day, commit in latest.items() if commit and commit.version > after_version)
+
+
+def read_ledger(lake: Lake) -> Ledger:
+    """What was written, up to the latest commit of every table.
+
+    Raises:
+        LakeError: A log cannot be understood, or `lake.arrivals` knows more of a table than its log.
+    """
+    published = _published_versions(lake)  # before the rows: what is published meanwhile is then read twice, not missed
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        commits = _published_commits(lake, connection)
+        watermark = _watermark(lake, connection)
+    for table in _followed(lake):
+        commits += lake.commits(table, after=published.get(table, -1)).commits
+    return Ledger.of(commits, watermark=watermark)
+
+
+def publish_arrivals(lake: Lake) -> int:
+    """Copy what the logs have beyond `lake.arrivals` into it, and return how many rows that were. Twice adds nothing.
+
+    Raises:
+        Overtaken: Others published first, again and again.
+    """
+    lake.create(ARRIVALS)
+    for attempt in stamina.retry_context(on=Overtaken, attempts=PUBLISH_ATTEMPTS, wait_initial=0.01, wait_max=0.5):
+        with attempt:
+            return _publish(lake)
+    raise AssertionError("the attempts end with a return or an error")
+
+
+def _publish(lake: Lake) -> int:
+    count = lake.transaction(ARRIVALS.name, _PUBLISHED) or 0
+    published = _published_versions(lake)
+    commits: list[Commit] = []
+    versions: dict[str, int] = {}
+    for table in _followed(lake):
+        news = lake.commits(table, after=published.get(table, -1))
+        if news.commits:
+            commits += news.commits
+            versions[table] = news.version
+    if not commits:
+        return 0
+    rows = [row for commit in commits for row in _rows(commit)]
+    found = pa.Table.from_pylist(rows, schema=ARRIVALS.arrow_schema)
+    lake.append(ARRIVALS.name, found, transactions={**versions, _PUBLISHED: count + 1})
+    return len(rows)
+
+
+def _followed(lake: Lake) -> list[str]:
+    return [name for name in lake.names() if name != ARRIVALS.name]
+
+
+def _published_versions(lake: Lake) -> dict[str, int]:
+    """The version up to which each table's log has been copied."""
+    found = {table: lake.transaction(ARRIVALS.name, table) for table in _followed(lake)}
+    return {table: version for table, version in found.items() if version is not None}
+
+
+def _rows(commit: Commit) -> list[dict[str, Any]]:
+    counts: list[tuple[date | None, int]] = [*commit.days.items()]
+    if commit.is_whole:
+        counts.append((None, commit.row_count))
+    return [
+        {
+            "table_name": commit.table,
+            "version": commit.version,
+            DAY: day,
+            "row_count": row_count,
+            "committed_at": commit.committed_at,
+            "operation": commit.operation,
+            "code_version": commit.code_version,
+            "inputs": inputs_text(commit.inputs),
+            "watermark": commit.watermark,
+        }
+        for day, row_count in counts
+    ]
+
+
+def _published_commits(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[Commit]:
+    """Of the commits in `lake.arrivals`, those that are the newest of some day: no more of them with age."""
+    if not lake.exists(ARRIVALS.name):
+        return []
+    rows = connection.execute(f"""
+        WITH arrivals AS ({lake.relation_sql(ARRIVALS.name)}),
+        newest AS (SELECT table_name, max(version) AS version FROM arrivals GROUP BY table_name, day)
+        SELECT * FROM arrivals SEMI JOIN newest USING (table_name, version) ORDER BY table_name, version
+    """).fetchall()
+    names = [column.name for column in ARRIVALS.columns]
+    commits: list[Commit] = []
+    for _, group in groupby(
+        (dict(zip(names, row, strict=True)) for row in rows), key=itemgetter("table_name", "version")
+    ):
+        commits.append(_commit(list(group)))
+    return commits
+
+
+def _commit(rows: list[dict[str, Any]]) -> Commit:
+    """The commit that its rows tell of; the inverse of `_rows`."""
+    first = rows[0]
+    days = {row[DAY]: row["row_count"] for row in rows if row[DAY] is not None}
+    whole = [row["row_count"] for row in rows if row[DAY] is None]
+    return Commit(
+        table=first["table_name"],
+        version=first["version"],
+        committed_at=first["committed_at"],
+        operation=first["operation"],
+        days=days,
+        is_whole=bool(whole),
+        row_count=whole[0] if whole else sum(days.values()),
+        code_version=first["code_version"],
+        inputs=inputs_of(first["inputs"]),
+        watermark=first["watermark"],
+    )
+
+
+def _watermark(lake: Lake, connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    if not lake.exists(WATERMARK.name):
+        return None
+    row = connection.execute(f"SELECT max(watermark) FROM ({lake.relation_sql(WATERMARK.name)})").fetchone()
+    return None if row is None else row[0]
