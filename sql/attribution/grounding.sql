@@ -1,0 +1,95 @@
+-- Where what an agent stated and what the world reported disagree on the same key.
+--
+-- A step states the keys of its state, an observation those of its data. Each statement is held against the latest report of
+-- the same key at or before the step (the agent could have known); where there is none, against the first one after it (the
+-- agent foretold). Values are compared by the rules of attribution.expectations, the report being what is expected; null says
+-- nothing. Only disagreements are rows.
+--
+-- Example: a step states {"stock": 12}, an earlier observation reported {"stock": 3}. 12 is neither within 0.05 nor within
+-- 10 % of 3, so that there is a row, with was_reported_before true.
+--
+-- grain: action_id, position, key
+-- partition: day
+-- window: 0..0
+-- not portable: tells JSON numbers, booleans and texts apart by json_each, which Spark does not have
+-- question: TODO
+-- sql:
+--   SELECT 1
+-- answer:
+--   1
+WITH stated AS (
+    SELECT
+        step.day,
+        step.action_id,
+        step.position,
+        step.happened_at,
+        part.key,
+        part.value,
+        part.type
+    FROM attribution.steps AS step, json_each(step.state) AS part
+    WHERE step.day BETWEEN $start AND $stop AND part.type <> 'NULL'
+),
+
+reported AS (
+    SELECT
+        report.day,
+        report.action_id,
+        report.position,
+        report.happened_at,
+        part.key,
+        part.value,
+        part.type
+    FROM attribution.observations AS report, json_each(report.data) AS part
+    WHERE report.day BETWEEN $start AND $stop AND part.type <> 'NULL'
+),
+
+paired AS (
+    SELECT
+        stated.day,
+        stated.action_id,
+        stated.position,
+        stated.key,
+        stated.value AS stated,
+        reported.value AS reported,
+        stated.type AS stated_type,
+        reported.type AS reported_type,
+        reported.position AS observation_position,
+        reported.happened_at <= stated.happened_at AS was_reported_before,
+        row_number() OVER (
+            PARTITION BY stated.day, stated.action_id, stated.position, stated.key
+            ORDER BY
+                CASE WHEN reported.happened_at <= stated.happened_at THEN 0 ELSE 1 END,
+                CASE WHEN reported.happened_at <= stated.happened_at THEN -reported.position ELSE reported.position END
+        ) AS nth
+    FROM stated
+    INNER JOIN reported
+        ON stated.day = reported.day AND stated.action_id = reported.action_id AND stated.key = reported.key
+),
+
+judged AS (
+    SELECT
+        *,
+        CASE
+            WHEN
+                stated_type IN ('UBIGINT', 'BIGINT', 'DOUBLE') AND reported_type IN ('UBIGINT', 'BIGINT', 'DOUBLE')
+                THEN
+                    abs(CAST(stated AS DOUBLE) - CAST(reported AS DOUBLE))
+                    <= greatest(CAST(0.05 AS DOUBLE), CAST(0.1 AS DOUBLE) * abs(CAST(reported AS DOUBLE)))
+            WHEN stated_type <> reported_type THEN FALSE
+            ELSE json_normalize(stated) = json_normalize(reported)
+        END AS is_agreed
+    FROM paired
+    WHERE nth = 1
+)
+
+SELECT
+    day, -- day on which the action began [not null]
+    action_id, -- the action [not null]
+    position, -- the step that stated it [not null] [0..]
+    key, -- the key on which they disagree [not null]
+    CAST(stated AS VARCHAR) AS stated, -- JSON: what the agent believed [not null]
+    CAST(reported AS VARCHAR) AS reported, -- JSON: what the world reported [not null]
+    observation_position, -- the observation that reported it [not null] [0..]
+    was_reported_before -- whether the agent could have known, the report being no later than the step [not null]
+FROM judged
+WHERE NOT is_agreed

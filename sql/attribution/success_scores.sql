@@ -1,0 +1,58 @@
+-- How well each action did, from 0 to 1: the share of its expected keys that its outcome met.
+--
+-- An outcome with an `error` (not null, false, 0 or empty) or with status `error` scores 0. Where nothing was expected the
+-- score is neutral: 0.5, or 0.2 for a timeout. Actions that are still open have no score; evicted ones score like any other.
+--
+-- Example: of 3 expected keys 2 are met: 0.6667. The same with {"error": "card declined"} in the outcome: 0.
+--
+-- grain: action_id
+-- partition: day
+-- window: 0..0
+-- not portable: tells JSON null, false, 0 and texts apart by json_type, which Spark does not have
+-- question: TODO
+-- sql:
+--   SELECT 1
+-- answer:
+--   1
+WITH closed AS (
+    SELECT
+        day,
+        action_id,
+        status,
+        json_extract_string(outcome, '$.status') = 'error' AS says_error,
+        CASE coalesce(json_type(outcome, '$.error'), 'NULL')
+            WHEN 'NULL' THEN FALSE
+            WHEN 'UBIGINT' THEN CAST(json_extract_string(outcome, '$.error') AS DOUBLE) <> 0
+            WHEN 'BIGINT' THEN CAST(json_extract_string(outcome, '$.error') AS DOUBLE) <> 0
+            WHEN 'DOUBLE' THEN CAST(json_extract_string(outcome, '$.error') AS DOUBLE) <> 0
+            ELSE json_extract_string(outcome, '$.error') <> '' AND CAST(json_extract(outcome, '$.error') AS VARCHAR) NOT IN ('false', '[]', '{}')
+        END AS has_error
+    FROM attribution.actions
+    WHERE status <> 'open' AND day BETWEEN $start AND $stop
+),
+
+judged AS (
+    SELECT
+        day,
+        action_id,
+        count(key) AS expected_count,
+        count(CASE WHEN is_met THEN key END) AS met_count
+    FROM attribution.expectations
+    WHERE day BETWEEN $start AND $stop
+    GROUP BY day, action_id
+)
+
+SELECT
+    closed.day, -- day on which the action began [not null]
+    closed.action_id, -- the action [not null]
+    CASE
+        WHEN closed.has_error OR coalesce(closed.says_error, FALSE) THEN 0.0
+        WHEN judged.expected_count > 0 THEN judged.met_count / judged.expected_count
+        WHEN closed.status = 'timeout' THEN 0.2
+        ELSE 0.5
+    END AS success_score, -- share of the expected keys that were met; see above where there are none [not null] [0..1]
+    closed.has_error OR coalesce(closed.says_error, FALSE) AS is_error, -- whether the outcome reports an error [not null]
+    coalesce(judged.expected_count, 0) AS expected_count, -- keys that were expected [not null] [0..]
+    coalesce(judged.met_count, 0) AS met_count -- keys that were met, error or not [not null] [0..]
+FROM closed
+LEFT JOIN judged ON closed.day = judged.day AND closed.action_id = judged.action_id
