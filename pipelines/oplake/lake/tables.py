@@ -460,13 +460,24 @@ class Lake:
         if not self.exists(name):
             raise TableMissing(f"there is no table {name}; the lake has {self.names()}")
         versions = delta_log.versions(self._log(name))
-        before = bisect_right(versions, moment, key=lambda version: self._committed_at(name, version))
+        before = bisect_right(versions, moment, key=lambda version: self.committed_at(name, version))
         if before:
             return versions[before - 1]
         if versions[0] == 0:
             return None
-        since = self._committed_at(name, versions[0])
+        since = self.committed_at(name, versions[0])
         raise VersionMissing(f"{name} can be read as of {since:%Y-%m-%d %H:%M} UTC or later, not as of {moment}")
+
+    def committed_at(self, name: str, version: int) -> datetime:
+        """When a version was committed, in UTC.
+
+        Raises:
+            VersionMissing: The log does not have it, or not any more.
+        """
+        info = delta_log.commit_info(self._log(name), version)
+        if info is None:
+            raise VersionMissing(f"{name}: version {version} is not in the log")
+        return delta_log.committed_at(info)
 
     def commits(self, name: str, *, after: int = -1) -> News:
         """The commits that touched rows, above a version, oldest first.
@@ -498,12 +509,6 @@ class Lake:
             if commit is not None:
                 found.append(commit)
         return News(tuple(found), last)
-
-    def _committed_at(self, name: str, version: int) -> datetime:
-        info = delta_log.commit_info(self._log(name), version)
-        if info is None:
-            raise VersionMissing(f"{name}: version {version} has just been cleaned away; ask again")
-        return delta_log.committed_at(info)
 
     def _at(self, name: str, as_of: int | datetime | None) -> DeltaTable | None:
         """The table at a version or time; None when it was not there yet."""

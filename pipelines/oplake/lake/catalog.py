@@ -1,0 +1,193 @@
+"""The lake as people see it: a DuckDB view for every table, with what it means, and a list of the tables.
+
+A view reads the files of the version that was the latest when the view was made. So a question gets the same answer
+from one minute to the next, whatever is written, compacted or replaced meanwhile, for as long as replaced files are
+kept (`OPLAKE_VACUUM_AFTER`). To see what is new, connect again or call `refresh`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+
+from oplake.lake.errors import LakeError, TableMissing
+from oplake.lake.spec import TableSpec, check_name, literal, quoted
+from oplake.lake.tables import Lake
+from oplake.settings import Settings
+
+_ROOT = "oplake_lake"  # the variable of a connection that remembers which lake its views read
+
+
+def connect(settings: Settings | None = None, as_of: datetime | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection in memory with a view for every table, such as `attribution.steps`.
+
+    It takes no lock and blocks nobody: tables may be written, compacted and rebuilt meanwhile. Times come in UTC.
+
+    Args:
+        settings: Where the lake is, and how much memory and how many threads a query may take; None for the defaults
+            and the environment.
+        as_of: See every table as it was at that time (with zone), within what is kept; a table that was made later is
+            empty. None for the latest versions.
+
+    Raises:
+        VersionMissing: `as_of` is further back than what is kept.
+        LakeError: `as_of` has no time zone.
+    """
+    settings = settings or Settings()
+    connection = duckdb.connect(config=_config(settings))
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET VARIABLE {_ROOT} = {literal(str(settings.lake))}")
+        _make_views(connection, Lake(settings.lake), as_of)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def refresh(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let the views of a connection made by `connect` read the latest versions, and show tables that are new.
+
+    Raises:
+        LakeError: The connection was not made by `connect`.
+    """
+    row = connection.execute(f"SELECT getvariable('{_ROOT}')").fetchone()
+    if row is None or row[0] is None:
+        raise LakeError("this connection was not made by oplake.connect, so it is not known what lake it reads")
+    _make_views(connection, Lake(Path(row[0])), None)
+
+
+def publish_views(settings: Settings) -> Path:
+    """Write the DuckDB file that holds one view per table and nothing else, and return its path.
+
+    It is built beside and moved over, so that who has the old file open keeps reading it undisturbed and who opens the
+    new one finds it whole. Open it read-only (`duckdb -readonly oplake.duckdb`) and `SET TimeZone = 'UTC'`: a file of
+    DuckDB cannot keep that setting.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    building = settings.views.with_name(settings.views.name + ".building")
+    with _only_one(settings.views.with_name(settings.views.name + ".lock")):
+        for leftover in (building, building.with_name(building.name + ".wal")):
+            leftover.unlink(missing_ok=True)
+        with duckdb.connect(str(building), config=_config(settings)) as connection:
+            _make_views(connection, Lake(settings.lake), None)
+        building.replace(settings.views)
+    return settings.views
+
+
+@dataclass(frozen=True)
+class TableSummary:
+    """A table at its latest version. Days are None where it has none; `updated_at` is None when the log forgot it."""
+
+    spec: TableSpec
+    version: int
+    updated_at: datetime
+    row_count: int
+    bytes: int
+    files: int
+    first_day: date | None
+    last_day: date | None
+
+    @property
+    def name(self) -> str:
+        """`schema.table`."""
+        return self.spec.name
+
+
+def summarize(settings: Settings, name: str) -> TableSummary:
+    """What a table means and how large it is, from its log alone.
+
+    Raises:
+        TableMissing: There is no such table; the message names those that sound like it.
+    """
+    lake = Lake(settings.lake)
+    names = lake.names()
+    if name not in names:
+        raise TableMissing(f"there is no table {name}; {_instead(name, names)}")
+    return _summary(lake, name)
+
+
+def summarize_all(settings: Settings) -> list[TableSummary]:
+    """The summaries of all tables, by name."""
+    lake = Lake(settings.lake)
+    return [_summary(lake, name) for name in lake.names()]
+
+
+def _summary(lake: Lake, name: str) -> TableSummary:
+    version = lake.version(name)
+    size = lake.size(name, as_of=version)
+    days = lake.rows_per_day(name, as_of=version)
+    return TableSummary(
+        spec=lake.spec(name),
+        version=version,
+        updated_at=lake.committed_at(name, version),
+        row_count=size.row_count,
+        bytes=size.bytes,
+        files=size.files,
+        first_day=min(days, default=None),
+        last_day=max(days, default=None),
+    )
+
+
+def _instead(name: str, names: list[str]) -> str:
+    if not names:
+        return "the lake is empty: `oplake ingest` makes the tables of what has landed"
+    close = difflib.get_close_matches(name, names) or [each for each in names if each.endswith(f".{name}")]
+    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}"
+
+
+def _make_views(connection: duckdb.DuckDBPyConnection, lake: Lake, as_of: datetime | None) -> None:
+    """Make the view of every table, all at once: another cursor of the connection sees the old ones or the new ones."""
+    connection.begin()
+    try:
+        for name in lake.names():
+            schema, table = check_name(name)
+            spec = lake.spec(name)
+            view = f"{quoted(schema)}.{quoted(table)}"
+            comments = [f"COMMENT ON VIEW {view} IS {literal(_meaning(spec))}"]
+            comments += [
+                f"COMMENT ON COLUMN {view}.{quoted(column.name)} IS {literal(column.description)}"
+                for column in spec.columns
+            ]
+            select = lake.relation_sql(name, as_of=as_of)
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+            connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
+            connection.execute("; ".join(comments))
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _meaning(spec: TableSpec) -> str:
+    return f"{spec.description} Grain: {', '.join(spec.grain)}." if spec.grain else spec.description
+
+
+def _config(settings: Settings) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "memory_limit": settings.duckdb_memory,
+        "threads": settings.duckdb_threads,
+        "temp_directory": str(settings.home / "tmp"),  # else a query too large for memory litters the current folder
+    }
+
+
+@contextmanager
+def _only_one(lock: Path) -> Iterator[None]:
+    """Wait for whoever holds the lock; the kernel frees it when its holder dies."""
+    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
