@@ -142,7 +142,7 @@ def _summary(lake: Lake, name: str) -> TableSummary:
 
 def _instead(name: str, names: list[str]) -> str:
     if not names:
-        return "the lake is empty: `oplake ingest` makes the tables of what has landed"
+        return "the lake is empty: `oplake run` makes the tables of what has landed"
     close = difflib.get_close_matches(name, names) or [each for each in names if each.endswith(f".{name}")]
     return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}"
 

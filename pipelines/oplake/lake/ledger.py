@@ -120,7 +120,9 @@ def publish_arrivals(lake: Lake) -> int:
         Overtaken: Others published first, again and again.
     """
     lake.create(ARRIVALS)
-    for attempt in stamina.retry_context(on=Overtaken, attempts=PUBLISH_ATTEMPTS, wait_initial=0.01, wait_max=0.5):
+    for attempt in stamina.retry_context(
+        on=Overtaken, attempts=PUBLISH_ATTEMPTS, wait_initial=0.01, wait_max=0.5, wait_jitter=0.02
+    ):
         with attempt:
             return _publish(lake)
     raise AssertionError("the attempts end with a return or an error")
