@@ -1,0 +1,155 @@
+"""What every command shares: the groups, `--home` and `--debug`, and how errors are told.
+
+Errors that oplake raises on purpose are written for people: they are printed as they are, without a traceback, and the
+command exits with 1. A wrong call exits with 2, Ctrl-C with 130. Anything else is a defect and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oplake import __version__
+
+if TYPE_CHECKING:
+    from oplake.settings import Settings
+
+START, BRING, COMPUTE, LOOK, KEEP = "Start here", "Bring events in", "Compute", "Look", "Keep in order"
+PANELS = (START, BRING, COMPUTE, LOOK, KEEP)
+"""The panels of `oplake --help`, in the order in which one needs them."""
+
+SIGPIPE_EXIT = 141  # what a shell reports of a program whose reader went away
+
+app = typer.Typer(
+    name="oplake",
+    help="A lakehouse for the work of AI agents: what happened lands durably; Dagster and DuckDB work out its worth.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+import_app = typer.Typer(no_args_is_help=True, help="Bring history in: events from other people's files.")
+rejects_app = typer.Typer(no_args_is_help=True, help="See what could not be used, and take it in again.")
+export_app = typer.Typer(no_args_is_help=True, help="Write tables out for other systems.")
+app.add_typer(import_app, name="import", rich_help_panel=BRING)
+app.add_typer(rejects_app, name="rejects", rich_help_panel=KEEP)
+app.add_typer(export_app, name="export", rich_help_panel=LOOK)
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked; the message says why and what to do instead."""
+
+
+HOME = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of all state, in place of $OPLAKE_HOME.", rich_help_panel="Every command"),
+]
+DEBUG = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Every command")
+]
+
+
+def command(
+    group: typer.Typer, name: str, *, panel: str | None = None, is_hidden: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a command, with the options and the error handling that all commands share."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(*, home: Path | None, debug: bool, **arguments: Any) -> None:
+            if home is not None:  # the environment, so that what runs in other processes agrees
+                os.environ["OPLAKE_HOME"] = str(home.expanduser().resolve())
+            try:
+                function(**arguments)
+            except Exception as error:
+                if debug or not _is_for_people(error):
+                    raise
+                tell(error)
+                raise typer.Exit(1) from None
+
+        signature = inspect.signature(function, eval_str=True)
+        common = [
+            inspect.Parameter("home", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=HOME),
+            inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=DEBUG),
+        ]
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
+        run.__signature__ = signature.replace(parameters=[*parameters, *common])  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in [*parameters, *common]} | {"return": None}
+        group.command(name, rich_help_panel=panel, hidden=is_hidden)(run)
+        return function
+
+    return register
+
+
+def _is_for_people(error: Exception) -> bool:
+    """Whether oplake raised it on purpose: every part has its own family of errors, in a module of its own."""
+    return type(error).__module__.partition(".")[0] in {"oplake", "oplake_assets"}
+
+
+def tell(error: Exception) -> None:
+    """Print an error for a person, on stderr."""
+    from rich.text import Text
+
+    from oplake.cli.terminal import progress_console
+
+    progress_console().print(
+        Text.assemble(("oplake: ", "bold red"), str(error) or type(error).__name__), soft_wrap=True
+    )
+
+
+def settings() -> Settings:
+    """The settings of this call.
+
+    Raises:
+        CommandError: An environment variable does not hold what its setting needs.
+    """
+    from pydantic import ValidationError
+
+    from oplake.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"OPLAKE_{'_'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()
+        )
+        raise CommandError(f"a setting is wrong: {wrong}. docs/settings.md lists what each setting takes") from error
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A lakehouse for the work of AI agents: what happened lands durably; Dagster and DuckDB work out its worth."""
+
+
+def assembled() -> typer.Typer:
+    """The command line with all its commands, panel by panel."""
+    from oplake.cli import read, work  # noqa: F401  (they register their commands)
+
+    app.registered_commands.sort(key=lambda each: PANELS.index(each.rich_help_panel or KEEP))
+    return app
+
+
+def main() -> None:
+    """Run the command line; the entry point of `oplake`."""
+    try:
+        assembled()()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet, too
+        sys.exit(SIGPIPE_EXIT)

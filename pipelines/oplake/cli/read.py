@@ -1,0 +1,171 @@
+"""The commands that only look: they change nothing under `OPLAKE_HOME`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oplake.cli.app import LOOK, CommandError, app, command, export_app, rejects_app, settings
+from oplake.cli.terminal import Format, console, print_table, remark, write_result
+
+if TYPE_CHECKING:
+    from oplake.lake.catalog import TableSummary
+
+RAW_SHOWN = 40  # bytes of a reject in the list; enough to recognise it by
+TABLE_ROWS = 100  # more than a screen holds; a table is for reading
+
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write to this file; its ending can stand for the format.")
+]
+AS_DATE = ["%Y-%m-%d"]
+
+
+@command(app, "sql", panel=LOOK)
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT over the tables; - reads it from standard input.")],
+    kind: Annotated[Format | None, typer.Option("--format", "-f", help="How to write the answer.")] = None,
+    output: OutputOption = None,
+    as_of: Annotated[datetime | None, typer.Option(help="See every table as it was then (UTC).")] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Rows that a table shows; 0 shows all.")] = TABLE_ROWS,
+) -> None:
+    """Ask the lake a question in SQL.
+
+    `oplake tables` says what there is to ask; `oplake sql - < FILE` asks what a file of sql/queries asks.
+    """
+    _ask(sys.stdin.read() if query == "-" else query, kind, output, rows=rows, as_of=as_of)
+
+
+def _ask(
+    query: str,
+    kind: Format | None,
+    output: Path | None,
+    *,
+    rows: int = 0,
+    as_of: datetime | None = None,
+    days: tuple[date, date] | None = None,
+) -> None:
+    """Ask, and write the answer; `days` are the query's $start and $stop, where it has them."""
+    import duckdb
+
+    from oplake.lake.catalog import connect
+
+    with connect(settings(), as_of=as_of and as_of.replace(tzinfo=UTC)) as connection:
+        try:
+            result = connection.sql(query, params=dict(zip(("start", "stop"), days, strict=True)) if days else None)
+            reader = result.to_arrow_reader() if result is not None else None
+            if result is None or reader is None:
+                raise CommandError("that asks nothing: it returns no rows. Tables change through landing alone")
+            nested = [name for name, type_ in zip(result.columns, result.types, strict=True) if str(type_) == "JSON"]
+            write_result(reader, kind, output, rows=rows, json_columns=nested)
+        except duckdb.Error as error:
+            raise CommandError(str(error)) from error
+
+
+@command(app, "tables", panel=LOOK)
+def tables(
+    name: Annotated[str | None, typer.Argument(help="A table, such as attribution.step_credits.")] = None,
+) -> None:
+    """Say what the tables mean; with a name, what its columns mean."""
+    from oplake.lake.catalog import summarize, summarize_all
+
+    home = settings()
+    if name is not None:
+        _describe(summarize(home, name))
+        return
+    summaries = summarize_all(home)
+    if not summaries:
+        remark(f"There is no table in {home.lake} yet. `oplake demo` or `oplake run` makes them.")
+        return
+    print_table(
+        ["table", "rows", "first day", "last day", "a row is"],
+        [
+            (each.name, each.row_count, each.first_day, each.last_day, each.spec.description.partition("\n")[0])
+            for each in summaries
+        ],
+    )
+    remark("`oplake tables NAME` explains the columns.")
+
+
+def _describe(table: TableSummary) -> None:
+    from oplake.lake.spec import duckdb_type
+
+    out, spec = console(), table.spec
+    out.print(spec.name, style="bold", highlight=False)
+    out.print(spec.description, markup=False, highlight=False)
+    days = f"{table.first_day} to {table.last_day}, by day (UTC)" if table.first_day else "no days"
+    size = f"{table.row_count:,} rows, {days}; version {table.version} of {table.updated_at:%Y-%m-%d %H:%M} UTC."
+    out.print(f"\nGrain: {', '.join(spec.grain)}. {size}\n", markup=False, highlight=False)
+    print_table(
+        ["column", "type", "meaning"],
+        [(column.name, duckdb_type(column.type).lower(), column.description) for column in spec.columns],
+    )
+
+
+@command(export_app, "interactions")
+def export_interactions(
+    kind: Annotated[Format, typer.Option("--format", "-f", help="How to write them.")] = Format.jsonl,
+    output: OutputOption = None,
+    start: Annotated[datetime | None, typer.Option("--from", formats=AS_DATE, help="First day (UTC).")] = None,
+    stop: Annotated[datetime | None, typer.Option("--to", formats=AS_DATE, help="Last day (UTC).")] = None,
+) -> None:
+    """Write attribution.interactions for systems that learn from it: one row per action, oldest first."""
+    first, last = start.date() if start else date.min, stop.date() if stop else date.max
+    _ask(INTERACTIONS, kind, output, days=(first, last))
+
+
+INTERACTIONS = """
+    SELECT * REPLACE (CAST(attribution_chain AS JSON) AS attribution_chain)
+    FROM attribution.interactions
+    WHERE day BETWEEN $start AND $stop
+    ORDER BY day, prompt_id
+"""
+
+
+@command(app, "schema", panel=LOOK)
+def schema(
+    kind: Annotated[str | None, typer.Argument(help="A kind of event, such as step; without one, any event.")] = None,
+) -> None:
+    """Print the JSON Schema of events."""
+    import msgspec
+
+    from oplake import events
+
+    if kind is not None and kind not in events.KINDS:
+        raise CommandError(f"there is no kind {kind}; there are {', '.join(events.KINDS)}")
+    typer.echo(msgspec.json.format(msgspec.json.encode(events.json_schema(kind)), indent=2).decode())
+
+
+@command(rejects_app, "list")
+def rejects_list(
+    reason: Annotated[str | None, typer.Option(help="Only those whose reason has this in it.")] = None,
+    origin: Annotated[str | None, typer.Option(help="Only those of this segment, file or door.")] = None,
+    is_open: Annotated[bool, typer.Option("--open", help="Only those not taken in again yet.")] = False,
+) -> None:
+    """List the lines that could not be used: where they stood, and why. `landed.rejects` has their bytes."""
+    from oplake.lake.rejects import list_rejects
+
+    found = list_rejects(settings(), reason=reason, origin=origin, is_open=True if is_open else None)
+    if not found:
+        remark("There are none.")
+        return
+    print_table(
+        ["id", "received", "origin", "line", "byte", "reason", "begins with", "open"],
+        [
+            (
+                each.event_id,
+                f"{each.received_at:%Y-%m-%d %H:%M:%S}",
+                each.origin,
+                each.line,
+                each.byte_offset,
+                each.reason,
+                each.raw[:RAW_SHOWN].decode(errors="backslashreplace"),
+                each.is_open,
+            )
+            for each in found
+        ],
+    )
+    remark("After a fix: oplake rejects replay, then oplake run.")

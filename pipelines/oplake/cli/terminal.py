@@ -1,0 +1,231 @@
+"""How results reach a terminal, a file or a pipe.
+
+Data goes to stdout and nothing else does; progress and remarks go to stderr. Colours and boxes appear on terminals
+only, and what is piped is never cut to a width.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from oplake.cli.app import CommandError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+UNBOUNDED_WIDTH = 10_000  # columns of a piped table: nothing that somebody may search for is cut off
+
+
+class Format(StrEnum):
+    """How a result is written; as a file's ending it says the same."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+@cache
+def console() -> Console:
+    """Where data goes."""
+    return Console() if sys.stdout.isatty() else Console(width=UNBOUNDED_WIDTH)
+
+
+@cache
+def progress_console() -> Console:
+    """Where everything goes that is not data."""
+    return Console(stderr=True)
+
+
+def remark(text: str) -> None:
+    """Say something to the person that is no data."""
+    progress_console().print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def busy(text: str) -> Iterator[Callable[[str], None]]:
+    """Show that something is being worked on, while it is: a spinner on a terminal, one line in a log.
+
+    Gives a function that says what is being done just now; a log does not show that.
+    """
+    err = progress_console()
+    if not err.is_terminal:
+        remark(text)
+        yield lambda _: None
+        return
+    with err.status(escape(text)) as status:
+        yield lambda present: status.update(f"{escape(text)} [dim]{escape(present)}")
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[float], None]]:
+    """Show how far something is: a bar on a terminal, one line in a log. Gives a function that takes the share done."""
+    err = progress_console()
+    if not err.is_terminal:
+        remark(text)
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(escape(text), total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+    """Print rows as a table; numbers stand right."""
+    rows = [tuple(row) for row in rows]
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, name in enumerate(columns):
+        values = [row[index] for row in rows if row[index] is not None]
+        is_number = bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[_shown(value) for value in row])
+    console().print(table, markup=False)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1 else f"{value:,.2f}"
+    return str(value)
+
+
+def write_result(
+    result: pa.RecordBatchReader,
+    kind: Format | None,
+    output: Path | None,
+    *,
+    rows: int = 0,
+    json_columns: Collection[str] = (),
+) -> None:
+    """Write a result as asked, streamed.
+
+    Args:
+        result: The rows.
+        kind: How; without it the ending of the output file decides, else it is a table.
+        output: The file; without it, stdout.
+        rows: How many rows a table shows at most; 0 shows all.
+        json_columns: Columns whose text is JSON, which JSON is to hold as what it is.
+
+    Raises:
+        CommandError: The kind and the place do not go together.
+        OSError: The file cannot be written; nothing of it is left.
+    """
+    kind = kind or _kind_of(output)
+    if kind is Format.table:
+        if output is not None:
+            raise CommandError("a table is for reading; write a file with --format csv, json or parquet")
+        shown = list(islice(_rows(result), rows + 1 if rows else None))
+        print_table(result.schema.names, shown[:rows] if rows else shown)
+        if rows and len(shown) > rows:
+            remark(f"These are the first {rows} rows; --rows 0 shows all, --format csv, json or parquet writes all.")
+        return
+    if kind is Format.parquet and output is None and sys.stdout.isatty():
+        raise CommandError("Parquet cannot be read on a terminal; add --output FILE, or pipe it")
+    with _sink(output) as sink:
+        match kind:
+            case Format.csv:
+                _write_csv(result, sink)
+            case Format.json:
+                _write_json(_objects(result, json_columns), sink)
+            case Format.jsonl:
+                sink.writelines(line + b"\n" for line in _objects(result, json_columns))
+            case Format.parquet:
+                _write_parquet(result, sink)
+
+
+def _kind_of(output: Path | None) -> Format:
+    if output is None:
+        return Format.table
+    try:
+        return Format(output.suffix.removeprefix(".").lower())
+    except ValueError:
+        problem = f"{output}: its ending does not say what it should hold; add --format csv, json, jsonl or parquet"
+        raise CommandError(problem) from None
+
+
+@contextmanager
+def _sink(output: Path | None) -> Iterator[BinaryIO]:
+    """The file, which appears when it is whole, or stdout."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    part = output.with_name(output.name + ".part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _rows(result: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:
+    for batch in result:
+        yield from zip(*(column.to_pylist(maps_as_pydicts="strict") for column in batch.columns), strict=True)
+
+
+def _write_csv(result: pa.RecordBatchReader, sink: BinaryIO) -> None:
+    text = io.TextIOWrapper(sink, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(result.schema.names)
+    writer.writerows([_as_csv(value) for value in row] for row in _rows(result))
+    text.detach()
+
+
+def _as_csv(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict):
+        return _encode(value).decode()
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _objects(result: pa.RecordBatchReader, json_columns: Collection[str]) -> Iterator[bytes]:
+    names = result.schema.names
+    nested = [index for index, name in enumerate(names) if name in json_columns]
+    for row in _rows(result):
+        values = list(row)
+        for index in nested:
+            values[index] = None if row[index] is None else msgspec.Raw(row[index].encode())
+        yield _encode(dict(zip(names, values, strict=True)))
+
+
+def _write_json(objects: Iterable[bytes], sink: BinaryIO) -> None:
+    before = b"[\n"
+    for each in objects:
+        sink.write(before + each)
+        before = b",\n"
+    sink.write(b"\n]\n" if before == b",\n" else b"[]\n")
+
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # what JSON has no word for is written as text
+
+
+def _write_parquet(result: pa.RecordBatchReader, sink: BinaryIO) -> None:
+    from pyarrow import parquet
+
+    with parquet.ParquetWriter(sink, result.schema, compression="zstd") as writer:
+        for batch in result:
+            writer.write_batch(batch)

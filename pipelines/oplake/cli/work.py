@@ -1,0 +1,207 @@
+"""The commands that change something: they bring events in, compute tables, and keep the home in order."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oplake.cli.app import BRING, COMPUTE, START, CommandError, app, command, import_app, rejects_app, settings
+from oplake.cli.terminal import busy, console, progress, remark
+
+if TYPE_CHECKING:
+    from oplake.landing.importers import Imported
+    from oplake.landing.segments import SegmentWriter
+    from oplake.settings import Settings
+
+AS_DATE = ["%Y-%m-%d"]
+FIRST_DAY = datetime(2026, 1, 5, tzinfo=UTC)  # of simulated and undated work; fixed, so that a second time adds nothing
+
+
+def now() -> datetime:
+    """The present time: the command line is where the clock is read."""
+    return datetime.now(UTC)
+
+
+@command(app, "demo", panel=START)
+def demo() -> None:
+    """Simulate a week of agent work, ingest it, compute every table, and show what was found.
+
+    Doing it again adds no row.
+    """
+    from oplake.simulate import simulate
+    from oplake.summary import summary
+
+    home = settings()
+    with progress("Landing a simulated week of agent work ...") as done:
+        landed = simulate(home, progress=done)
+    remark(f"Landed {landed.events:,} events of {landed.actions:,} actions.")
+    _compute(home)
+    console().print(summary(home))
+
+
+@command(app, "run", panel=COMPUTE)
+def run(
+    everything: Annotated[bool, typer.Option("--all", help="Make every day again that has input.")] = False,
+    day: Annotated[datetime | None, typer.Option(formats=AS_DATE, help="Make this day (UTC) again, no other.")] = None,
+) -> None:
+    """Ingest what has landed, and make all tables again that it makes stale.
+
+    It is what the daemon does by itself under `oplake ui`; the UI shows these runs, too.
+    """
+    if everything and day:
+        raise typer.BadParameter("give --all or --day, not both")
+    _compute(settings(), everything=everything, day=day.date() if day else None)
+
+
+def _compute(home: Settings, *, everything: bool = False, day: date | None = None) -> None:
+    with busy("Loading Dagster ...") as say:
+        from oplake.orchestration.run import run as compute
+
+        report = compute(home, now=now(), everything=everything, day=day, watch=lambda step: say(f"now {step.table}"))
+    if not report.runs:
+        remark("Nothing to do: every table is up to date.")
+    if report.ingested is not None:
+        took = report.ingested
+        remark(
+            f"Ingested {took.events:,} events; {took.duplicates:,} were there before, {took.rejects:,} were unusable."
+        )
+    for made in report.runs:
+        if made.refresh is not None and not made.failures:
+            remark(f"Made {len(made.refresh.models)} tables of {made.what} in {made.seconds:.1f} s.")
+    for check in report.failed_checks:
+        remark(f"Check failed: {check.table}: {check.message}")
+    if not report.is_success:
+        failures = "\n  ".join(f"{failure.table}: {failure.message}" for failure in report.failures)
+        raise CommandError(
+            f"{len(report.failures)} tables could not be made. They stay as they were, and the next run tries again:"
+            f"\n  {failures}\n`oplake ui` shows the runs with their logs"
+        )
+
+
+@command(app, "ui", panel=COMPUTE)
+def ui(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Where to listen on loopback. [dim]3000[/]")
+    ] = None,
+) -> None:
+    """Open Dagster's UI and start its daemon, on loopback: runs, lineage, checks, schedules."""
+    from oplake.orchestration.ui import start_ui
+
+    start_ui(settings(), port=port, say=remark)
+
+
+@command(app, "simulate", panel=BRING)
+def simulate(
+    days: Annotated[int, typer.Option(min=1, help="Days of work.")] = 7,
+    seed: Annotated[int, typer.Option(help="Which world; another seed goes another way.")] = 7,
+    rate: Annotated[int, typer.Option(min=0, help="Actions begun per day; each has 20 to 30 events.")] = 150,
+    start: Annotated[datetime, typer.Option(formats=AS_DATE, help="The first day (UTC).")] = FIRST_DAY,
+) -> None:
+    """Land a simulated workload whose truth is known, and write that truth down beside it.
+
+    The same arguments make the same events, everywhere.
+    """
+    from oplake.simulate import simulate as land
+
+    with progress(f"Simulating {days} days ...") as done:
+        landed = land(settings(), days=days, seed=seed, rate=rate, start=start.date(), progress=done)
+    remark(f"Landed {landed.events:,} events of {landed.actions:,} actions. What is true of them: {landed.truth}")
+    remark("Next: oplake run")
+
+
+@command(import_app, "jsonl")
+def import_jsonl(
+    path: Annotated[Path, typer.Argument(help="The file, also as .gz or .zst; - reads standard input.")],
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="Where a field stands: field=path.to.value, field='text' or field:=json."),
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of the lines that do not say.")] = None,
+    start: Annotated[
+        datetime | None, typer.Option(formats=AS_DATE, help="Date lines without a time from this day on (UTC).")
+    ] = None,
+) -> None:
+    """Bring in JSON lines: events in oplake's own contract, or anything with --map.
+
+    The same file again adds nothing.
+    """
+    from oplake.landing.importers.jsonl import import_jsonl as land
+    from oplake.landing.importers.jsonl import parse_map
+
+    rules = parse_map(mapping or [])
+    source = sys.stdin.buffer if str(path) == "-" else path
+    with _landing(settings(), f"Importing {path} ...") as (writer, done):
+        imported = land(
+            source,
+            writer,
+            received_at=now(),
+            mapping=rules,
+            kind=kind,
+            start=start.date() if start else None,
+            progress=done,
+        )
+    _tell(imported)
+
+
+@command(import_app, "tau-bench")
+def import_tau_bench(
+    path: Annotated[Path, typer.Argument(help="A result file, also as .gz or .zst.")],
+    start: Annotated[
+        datetime, typer.Option(formats=AS_DATE, help="Day (UTC) on which its first run is said to begin.")
+    ] = FIRST_DAY,
+    domain: Annotated[str | None, typer.Option(help="Domain, where the file does not say it.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Who acted, where the file does not say it.")] = None,
+) -> None:
+    """Bring in a result file of tau-bench: an action per task and trial, a step per decision.
+
+    The same file again adds nothing.
+    """
+    from oplake.landing.importers.tau_bench import import_tau_bench as land
+
+    with _landing(settings(), f"Importing {path} ...") as (writer, done):
+        imported = land(
+            path, writer, received_at=now(), start=start.date(), domain=domain, agent_id=agent, progress=done
+        )
+    _tell(imported)
+
+
+@contextmanager
+def _landing(home: Settings, text: str) -> Iterator[tuple[SegmentWriter, Any]]:
+    """A writer to landing, closed in the end, and how far the import is."""
+    from oplake.landing.segments import SegmentWriter
+
+    writer = SegmentWriter(home.landing, segment_bytes=home.segment_bytes, segment_age=home.segment_age)
+    try:
+        with progress(text) as done:
+            yield writer, lambda read, size: done(read / size if size else 0.0)
+    finally:
+        writer.close()
+
+
+def _tell(imported: Imported) -> None:
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in imported.by_kind.items())
+    remark(f"Landed {imported.taken:,} events" + (f": {kinds}." if kinds else "."))
+    for refused in imported.first_rejects:
+        remark(f"  line {refused.place.line}, byte {refused.place.byte_offset}: {refused.reason}")
+    if imported.rejected:
+        remark(f"{imported.rejected:,} could not be used; they are kept. After a fix: oplake rejects replay")
+    remark("Next: oplake run")
+
+
+@command(rejects_app, "replay")
+def rejects_replay(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of rejects; without any, all that are open.")] = None,
+) -> None:
+    """Take rejects in again, after a fix. Doing it twice adds nothing."""
+    from oplake.lake.rejects import replay
+
+    report = replay(settings(), now=now(), ids=ids or None)
+    for reject, reason in report.refused.items():
+        remark(f"{reject}: {reason}")
+    remark(f"Took in {len(report.replayed):,} of {len(report.replayed) + len(report.refused):,}. Next: oplake run")

@@ -1,0 +1,61 @@
+"""docs/commands.md: every command with its arguments and options, from the command line itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from oplake.reference.markdown import GENERATED, anchor, table
+
+
+def commands_page() -> str:
+    """docs/commands.md: every command with its arguments and options."""
+    parts = [
+        GENERATED,
+        "# Commands\n",
+        "Data goes to stdout, progress and remarks to stderr. A command exits with 0 when it did what was asked, 1 "
+        "when it could not (the message says why), 2 when it was called wrongly, 130 after Ctrl-C. "
+        "Every command takes `--home FOLDER` in place of `OPLAKE_HOME`, and `--debug` for the traceback of an error.\n",
+    ]
+    found = list(_commands(command_line(), "oplake"))
+    parts.append(
+        table(["command", "what it does"], [[f"[`{path}`](#{anchor(path)})", _summary(c)] for path, c in found])
+    )
+    for path, command in found:
+        own = [p for p in command.params if p.name not in {"home", "debug", "help"}]
+        parts += [f"## {path}\n", f"{inspect.cleandoc(command.help or '')}\n"]
+        if own:
+            parts.append(table(["", "default", "what it is"], [_parameter(p) for p in own]))
+    return "\n".join(parts)
+
+
+def command_line() -> Any:
+    """The whole command line as the tree that typer makes of it: groups have `commands`, commands have `params`."""
+    import typer
+
+    from oplake.cli.app import assembled
+
+    return typer.main.get_command(assembled())
+
+
+def _commands(node: Any, path: str) -> Iterable[tuple[str, Any]]:
+    for name, child in node.commands.items():
+        if getattr(child, "commands", None):
+            yield from _commands(child, f"{path} {name}")
+        elif not child.hidden:
+            yield f"{path} {name}", child
+
+
+def _summary(command: Any) -> str:
+    return inspect.cleandoc(command.help or "").split("\n\n")[0]
+
+
+def _parameter(parameter: Any) -> list[str]:
+    if parameter.param_type_name == "argument":
+        name = parameter.metavar or str(parameter.name).upper()
+    else:
+        name = ", ".join([*parameter.opts, *parameter.secondary_opts])
+    default = parameter.default
+    shown = "" if default in (None, False, ()) or callable(default) else f"`{getattr(default, 'value', default)}`"
+    return [f"`{name}`", "required" if parameter.required else shown, parameter.help or ""]

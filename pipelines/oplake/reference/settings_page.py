@@ -1,0 +1,44 @@
+"""docs/settings.md: every setting, from the class that reads them."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from oplake.reference.markdown import GENERATED, table
+from oplake.settings import Settings
+
+
+def settings_page() -> str:
+    """docs/settings.md: every setting with its environment variable and default."""
+    defaults = Settings.model_construct()
+    rows = []
+    for name, field in Settings.model_fields.items():
+        value = "`data/` of the checkout, else `~/.oplake`" if name == "home" else f"`{_as_variable(field.default)}`"
+        rows.append([f"`OPLAKE_{name.upper()}`", value, field.description or ""])
+    folders = [
+        [f"`{path.relative_to(defaults.home)}`", inspect.getdoc(member) or ""]
+        for name, member in inspect.getmembers(Settings, lambda member: isinstance(member, property))
+        if isinstance(path := getattr(defaults, name), Path)
+    ]
+    return "\n".join(
+        [
+            GENERATED,
+            "# Settings\n",
+            "All come from the environment; nothing has to be set. Durations are ISO 8601, such as `P7D` or `PT6H`.\n",
+            table(["variable", "default", "what it is for"], rows),
+            "## Under `OPLAKE_HOME`\n",
+            table(["path", "what"], folders),
+        ]
+    )
+
+
+def _as_variable(value: Any) -> str:
+    """A default as one would write it in the environment."""
+    if isinstance(value, timedelta):
+        hours, rest = divmod(value.seconds, 3600)
+        clock = "".join(f"{n}{unit}" for n, unit in ((hours, "H"), (rest // 60, "M")) if n)
+        return "P" + (f"{value.days}D" if value.days else "") + (f"T{clock}" if clock else "")
+    return value.isoformat() if isinstance(value, date) else str(value)

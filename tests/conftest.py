@@ -1,0 +1,62 @@
+"""Fixtures that many tests share: a home of their own, its settings and its lake, and how the command is run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oplake.lake.tables import Lake
+from oplake.settings import Settings
+
+RunOplake = Callable[..., subprocess.CompletedProcess[str]]
+
+COMMAND_SECONDS = 240  # a command that takes longer hangs
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty OPLAKE_HOME, also for the processes that a test starts."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("OPLAKE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    """Settings whose state is in `home`."""
+    return Settings(home=home)
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Lake:
+    """The empty lake of `home`."""
+    return Lake(settings.lake)
+
+
+@pytest.fixture(scope="session")
+def oplake() -> RunOplake:
+    """Run the command in a process of its own, as a person would: `oplake(home, "run")`. Any exit code returns."""
+
+    def run(home: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        options = {"env": {**os.environ, "OPLAKE_HOME": str(home)}, "timeout": COMMAND_SECONDS} | options
+        command = [sys.executable, "-m", "oplake", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def worked_home(tmp_path_factory: pytest.TempPathFactory, oplake: RunOplake) -> Path:
+    """A home with two simulated days of work, ingested and computed, made once per process. For looking only."""
+    folder = tmp_path_factory.mktemp("worked") / "home"
+    for arguments in (["simulate", "--days", "2", "--rate", "40"], ["run"]):
+        done = oplake(folder, *arguments)
+        assert done.returncode == 0, done.stderr
+    return folder
