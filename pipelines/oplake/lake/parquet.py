@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from oplake.lake.errors import BadRows
+from oplake.lake.errors import BadRows, LakeError
 from oplake.lake.spec import DAY, TableSpec
 
 Batches: TypeAlias = pa.RecordBatchReader | pa.Table
@@ -54,6 +55,7 @@ def write_files(
     Raises:
         BadRows: A column is missing, unknown or of another type, a value is null where none may be, or a day lies
             outside `start..stop` (both included).
+        LakeError: The disk is full or failed.
     """
     written = _Files(folder, spec)
     try:
@@ -66,8 +68,10 @@ def write_files(
             for day, part in _by_day(rows):
                 written.add(day, part)
         return written.finish()
-    except BaseException:
+    except BaseException as error:
         written.discard()
+        if isinstance(error, OSError):
+            raise LakeError(f"{spec.name}: rows cannot be written, the table is as it was: {error}") from error
         raise
 
 
@@ -148,10 +152,10 @@ class _Files:
 
     def discard(self) -> None:
         self._waiting.clear()
-        if self._writer is not None:
-            self._writer.close()
-        if self._sink is not None:
-            self._sink.close()
+        for each in (self._writer, self._sink):
+            with suppress(OSError):  # on a full disk closing fails too, and what is written goes anyway
+                if each is not None:
+                    each.close()
         for path in self._paths:
             path.unlink(missing_ok=True)
 
