@@ -1,0 +1,132 @@
+"""A workload whose truth is known: simulated agents, users and sessions, for the demo and for tests of every estimate.
+
+`simulate` lands the events and writes the answer sheet; `read_truth` reads that back. The same arguments make the same
+events, on every machine: simulating twice adds no row, and more days only add days. Parts: `dice` (seeded chance),
+`world` (the cast), `course` (how an action goes), `mishaps` (what befalls it), `workload` (the events), `transit`
+(their order), `truth` (the answer sheet). Nothing here is imported by what computes the lake.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from oplake.events import encoder
+from oplake.landing.accept import accept, reject
+from oplake.landing.errors import Unusable
+from oplake.landing.segments import SegmentWriter
+from oplake.settings import Settings
+from oplake.simulate.transit import BadLine, Sent, moment
+from oplake.simulate.truth import Truth, read_truth, write_truth
+from oplake.simulate.workload import Workload
+
+__all__ = ["START", "Simulated", "SimulationError", "Truth", "read_truth", "simulate", "truth_path"]
+
+START = date(2026, 1, 5)  # a Monday; fixed, so that a second simulation adds no row whenever it is made
+BATCH_EVENTS = 5_000  # of one durable write: a million events cost 200 of them
+
+
+class SimulationError(ValueError):
+    """A simulation was asked for that cannot be."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a simulation landed."""
+
+    actions: int
+    events: int  # lines landed, duplicates, conflicts and rejects included
+    rejects: int  # unusable lines among them, landed as rejects
+    by_kind: Mapping[str, int]
+    truth: Path  # the answer sheet
+
+
+def truth_path(settings: Settings, seed: int) -> Path:
+    """Where the answer sheet goes unless it is told otherwise."""
+    return settings.home / "simulated" / f"truth-{seed}.json"
+
+
+def simulate(
+    settings: Settings,
+    *,
+    days: int = 7,
+    seed: int = 7,
+    rate: int = 150,
+    start: date = START,
+    truth: Path | None = None,
+    is_bulk: bool = True,
+    progress: Callable[[float], None] | None = None,
+) -> Simulated:
+    """Land a simulated workload and write its answer sheet.
+
+    Args:
+        days: How many days of work.
+        seed: Which world: another seed has other goals and another course of things.
+        rate: Actions begun per day; an action comes with 20 to 30 other events.
+        start: The first day.
+        truth: Where the answer sheet goes; `truth_path` by default.
+        is_bulk: Write the lines of ordinary events as accept would make them, without asking it; otherwise every event
+            takes the way of one that comes from outside. The lines are the same; only the time it takes is not.
+        progress: Called now and then with the share done, in [0, 1].
+
+    Raises:
+        SimulationError: `days` is not positive, or `rate` is negative.
+        LandingError: The events cannot be made durable.
+    """
+    if days < 1 or rate < 0:
+        raise SimulationError(f"a simulation takes at least 1 day and a rate of at least 0, not {days} and {rate}")
+    workload = Workload(days=days, seed=seed, rate=rate, start=start)
+    writer = SegmentWriter(settings.landing, segment_bytes=settings.segment_bytes, segment_age=settings.segment_age)
+    by_kind: Counter[str] = Counter()
+    lines: list[bytes] = []
+    try:
+        for sent in workload.sent():
+            kind, line = _line(sent, is_bulk=is_bulk)
+            by_kind[kind] += 1
+            lines.append(line)
+            if len(lines) == BATCH_EVENTS:
+                writer.append(lines)
+                lines.clear()
+                if progress:
+                    progress(min((moment(sent.received_us).date() - start).days / days, 1.0))
+        writer.append(lines)
+    finally:
+        writer.close()
+    known = workload.truth()
+    path = truth or truth_path(settings, seed)
+    write_truth(path, known)
+    if progress:
+        progress(1.0)
+    return Simulated(
+        actions=len(known.actions),
+        events=by_kind.total(),
+        rejects=by_kind["reject"],
+        by_kind=dict(sorted(by_kind.items())),
+        truth=path,
+    )
+
+
+def _line(sent: Sent, *, is_bulk: bool) -> tuple[str, bytes]:
+    """The kind and the landed line of something that was sent."""
+    content = sent.content
+    received_at = moment(sent.received_us)
+    if isinstance(content, BadLine):
+        try:
+            accepted = accept(content.raw, received_at=received_at)
+        except Unusable as error:
+            accepted = reject(
+                content.raw,
+                reason=error.reason,
+                origin=content.origin,
+                line=content.line,
+                byte_offset=content.byte_offset,
+                received_at=received_at,
+            )
+        return str(accepted.event.__struct_config__.tag), accepted.line
+    line = encoder.encode(content)
+    if not (is_bulk and sent.is_plain):
+        line = accept(line, received_at=received_at).line
+    return str(content.__struct_config__.tag), line
