@@ -1,0 +1,255 @@
+"""Other people's formats -> events. What all importers share: identity by content, batches, rejects with their place.
+
+**Identity.** What a file says is what counts, not what it is called, where it stands or when it is read. Each line (or
+other piece) of a file is known by a running hash of the file's pieces up to and including it; event ids follow from
+that. So a renamed, moved, compressed or re-ended (CRLF) copy is the same content and adds nothing, a file that has
+grown at its end adds what is new, and the same line at two places is two events. A file that was changed in the middle
+is new from there on.
+
+**Time.** Times come from the content, or from a given start and the place in the file. `received_at` alone is the time
+of the import, which is no part of an event's identity.
+
+An importer reads and translates; what is accepted and how it lands are decided in `landing`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO, TypeAlias, cast
+from uuid import UUID, uuid5
+
+import msgspec
+import zstandard
+
+from oplake.events import encoder
+from oplake.landing.accept import Accepted, accept, reject
+from oplake.landing.errors import LandingError, Unusable
+from oplake.landing.segments import SegmentWriter
+
+START = date(2026, 1, 5)
+"""First day of content that has no times of its own, unless another is given: fixed, so that importing again tomorrow
+adds nothing."""
+
+BATCH_EVENTS = 5_000  # of one durable write
+BATCH_BYTES = 8 * 2**20  # the same, for large events; bounds what an import holds in memory
+REJECTS_SHOWN = 20  # of the rejects, how many an import reports itself; all of them land
+_NAMESPACE = UUID("3f6cf7f4-55d5-5ab0-9b0e-2a7f4c3f6f11")  # of the ids that imports make; never to be changed
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called now and then with the bytes read of the file and its size; 0 when that is not known."""
+
+
+class NotImportable(LandingError):
+    """A file cannot be imported as what it was said to be; what was read before that is kept."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a piece stands in a file."""
+
+    line: int  # from 1; 0 where there are no lines
+    byte_offset: int
+    part: str = ""  # the part of the piece that is meant, such as "message 12"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A piece that became a reject."""
+
+    place: Place
+    reason: str
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import landed. Whether it was there before is known only after ingest, which drops duplicates."""
+
+    taken: int  # events accepted
+    rejected: int  # pieces that could not be used, landed as rejects
+    by_kind: Mapping[str, int]  # events accepted, by kind
+    origin: str  # how the rejects of this content name it: a hash of its beginning
+    first_rejects: tuple[Refused, ...]  # at most REJECTS_SHOWN
+
+
+class Identity:
+    """The identity of each piece of a file, given in their order: the content of the file up to and including it."""
+
+    def __init__(self, *way: str) -> None:
+        """`way` is how the file is read, where that makes other events of the same content."""
+        self._hash = blake2b("\0".join(way).encode(), digest_size=16)
+        self._first = ""
+        self._last = b""
+
+    def advance(self, piece: bytes) -> None:
+        """Go on to the next piece of the file."""
+        self._hash.update(len(piece).to_bytes(8, "big"))
+        self._hash.update(piece)
+        self._last = self._hash.digest()
+        self._first = self._first or self._last.hex()[:12]
+
+    @property
+    def beginning(self) -> str:
+        """A short name for the file, by its first piece."""
+        return self._first
+
+    def id(self, part: str = "") -> str:
+        """UUIDv5 of the present piece, or of a part of it."""
+        return str(uuid5(_NAMESPACE, f"{self._last.hex()}/{part}"))
+
+
+class Intake:
+    """Takes what an importer reads to landing, in batches.
+
+    Use it as a context manager: what was taken before an error is landed all the same.
+    """
+
+    def __init__(self, writer: SegmentWriter, identity: Identity, *, name: str, received_at: datetime) -> None:
+        """`name` is that of the format; the time is that of the import."""
+        self._writer = writer
+        self._identity = identity
+        self._name = name
+        self._received_at = received_at
+        self._lines: list[bytes] = []
+        self._bytes = 0
+        self._by_kind: Counter[str] = Counter()
+        self._rejects: list[Refused] = []
+        self._rejected = 0
+
+    def __enter__(self) -> Intake:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+
+    @property
+    def origin(self) -> str:
+        """How rejects name the file."""
+        return f"{self._name}:{self._identity.beginning}"
+
+    def take(self, event: bytes, *, event_id: str, raw: bytes, place: Place, ts: datetime) -> datetime:
+        """Land an event, or a reject where it is not usable.
+
+        Args:
+            event: The event as JSON, with its time.
+            event_id: Its identity, when it does not say itself.
+            raw: What it was made from, for the reject.
+            place: Where that stands.
+            ts: When a reject of it happened, by the content.
+
+        Returns:
+            The `ts` that landed.
+        """
+        try:
+            accepted = accept(event, received_at=self._received_at, is_live=False, event_id=event_id)
+        except Unusable as error:
+            self.refuse(raw, reason=error.reason, place=place, ts=ts)
+            return ts
+        self._by_kind[str(accepted.event.__struct_config__.tag)] += 1
+        self._append(accepted.line)
+        return accepted.event.ts
+
+    def refuse(self, raw: bytes, *, reason: str, place: Place, ts: datetime) -> None:
+        """Land a reject."""
+        reason = f"{place.part}: {reason}" if place.part else reason
+        refused = reject(
+            raw,
+            reason=reason,
+            origin=self.origin,
+            line=place.line,
+            byte_offset=place.byte_offset,
+            received_at=self._received_at,
+        )
+        self._rejected += 1
+        if len(self._rejects) < REJECTS_SHOWN:
+            self._rejects.append(Refused(place, reason))
+        self._append(_dated(refused, ts, self._identity.id(f"reject {place.part}")).line)
+
+    def imported(self) -> Imported:
+        """The count so far."""
+        return Imported(
+            taken=self._by_kind.total(),
+            rejected=self._rejected,
+            by_kind=dict(sorted(self._by_kind.items())),
+            origin=self.origin,
+            first_rejects=tuple(self._rejects),
+        )
+
+    def _append(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._bytes += len(line)
+        if len(self._lines) >= BATCH_EVENTS or self._bytes >= BATCH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        lines, self._lines, self._bytes = self._lines, [], 0
+        self._writer.append(lines)
+
+
+def _dated(refused: Accepted, ts: datetime, event_id: str) -> Accepted:
+    """A reject is dated and named by content, not by the time of the import, so that importing again adds no reject."""
+    event = msgspec.structs.replace(refused.event, ts=ts, event_id=event_id)
+    return Accepted(event, encoder.encode(event))
+
+
+def midnight(day: date) -> datetime:
+    """The beginning of a day, in UTC."""
+    return datetime.combine(day, time(), UTC)
+
+
+def seconds_after(start: datetime, seconds: int) -> datetime:
+    """A time derived from a place: `seconds` after the start.
+
+    Raises:
+        NotImportable: The calendar ends before that.
+    """
+    try:
+        return start + timedelta(seconds=seconds)
+    except OverflowError as error:
+        raise NotImportable(
+            f"{seconds} s after {start.date()} there is no more calendar; give an earlier start"
+        ) from error
+
+
+@contextmanager
+def opened(source: Path | BinaryIO) -> Iterator[tuple[BinaryIO, Callable[[], tuple[int, int]]]]:
+    """Open a file for reading, unpacked if its name ends in .gz or .zst, with a function that says how far it was read.
+
+    A stream (standard input) is read as it is.
+
+    Raises:
+        NotImportable: It cannot be opened; or, while it is read, it turns out to be broken off or damaged.
+    """
+    if not isinstance(source, Path):
+        yield source, lambda: (0, 0)
+        return
+    try:
+        packed = source.open("rb")
+    except OSError as error:
+        raise NotImportable(f"cannot read {source}: {error.strerror}. Check the path and its permissions") from error
+    with packed:
+        size = source.stat().st_size
+        try:
+            yield _unpacked(packed, source.suffix), lambda: (min(packed.tell(), size), size)
+        except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+            raise NotImportable(
+                f"{source} is damaged or breaks off: {error}. What precedes that was taken; "
+                "importing the whole file later adds only the rest"
+            ) from error
+
+
+def _unpacked(packed: BinaryIO, suffix: str) -> BinaryIO:
+    if suffix == ".gz":
+        return cast("BinaryIO", gzip.GzipFile(fileobj=packed))
+    if suffix == ".zst":
+        reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True, closefd=False)
+        return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", reader), 2**20))
+    return packed
