@@ -1,0 +1,92 @@
+"""Everything that Dagster is told, put together in one place, with overrides for whatever a test has to swap.
+
+Loading this touches no state: neither the home's folders nor its tables are looked at, only the model files are read.
+`defs` is what `[tool.dagster]` in pyproject.toml, `oplake ui` and `dagster dev` load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+from dagster._utils.warnings import disable_dagster_warnings
+
+from oplake.lake.landed import INGESTED, LANDED, REDACTIONS, SEGMENTS, WATERMARK
+from oplake.lake.ledger import ARRIVALS
+from oplake.models.sql_assets import sql_assets
+from oplake.models.sql_file import Models, load_models, sql_folder
+from oplake.orchestration.jobs import build_jobs
+from oplake.orchestration.partitions import daily
+from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, lakehouse_resource, utc_now
+from oplake.orchestration.sensors import build_sensor
+from oplake.settings import Settings
+from oplake_assets.lake import arrivals, segments, written_by_ingest
+from oplake_assets.landed import landed
+
+SOURCES = (*INGESTED, ARRIVALS)
+"""The tables that models may read besides each other."""
+
+
+def our_models() -> Models:
+    """The models of the checkout, or of the wheel."""
+    return load_models(sql_folder(), SOURCES)
+
+
+def build_definitions(
+    settings: Settings | None = None,
+    *,
+    models: Models | None = None,
+    resources: Mapping[str, Any] | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    watch: Watch | None = None,
+) -> dg.Definitions:
+    """Assets, checks, jobs, schedules, sensors and resources.
+
+    Args:
+        settings: Where the lake is; by default those of the environment.
+        models: In place of the model files.
+        resources: Added to ours, or in their place.
+        clock: What tells the time.
+        watch: Is told of each table that is about to be made.
+    """
+    with disable_dagster_warnings():  # of what is marked as beta; the version of Dagster is locked
+        return _definitions(settings or Settings(), models, resources or {}, clock, watch)
+
+
+def _definitions(
+    settings: Settings,
+    models: Models | None,
+    resources: Mapping[str, Any],
+    clock: Callable[[], datetime],
+    watch: Watch | None,
+) -> dg.Definitions:
+    models = our_models() if models is None else models
+
+    def lakehouse() -> Lakehouse:
+        return Lakehouse(settings, clock) if watch is None else Lakehouse(settings, clock, watch)
+
+    days = daily(settings.first_day)
+    jobs = build_jobs(models)
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
+        *landed(LANDED.values(), days),
+        segments(SEGMENTS),
+        *written_by_ingest([REDACTIONS, WATERMARK], days),
+        *sql_assets(models, SOURCES, days),
+        arrivals(ARRIVALS, [model.name for model in models] or [SEGMENTS.name]),
+    ]
+    return dg.Definitions(
+        assets=assets,
+        jobs=[jobs.ingest, jobs.refresh, jobs.upkeep],
+        schedules=[jobs.daily_upkeep],
+        sensors=[build_sensor(settings, models, jobs, clock=clock)],
+        resources={LAKEHOUSE: lakehouse_resource(lakehouse), **resources},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions of this environment."""
+    return build_definitions()

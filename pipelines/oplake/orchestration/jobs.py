@@ -1,0 +1,77 @@
+"""The jobs: take in what has landed, make stale days again, keep the house in order; and the schedule of the last.
+
+No `from __future__ import annotations` here: Dagster reads the annotations of ops.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from oplake.models.sql_file import Model
+from oplake.orchestration.partitions import keys_of
+from oplake.orchestration.purge import purge
+from oplake.orchestration.resources import Lakehouse
+
+INGEST, REFRESH, UPKEEP = "ingest", "refresh", "upkeep"
+SEGMENTS, ARRIVALS = "lake.segments", "lake.arrivals"
+UPKEEP_CRON = "30 3 * * *"  # UTC; between the end of a day and 06:15, when its actions are closed
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Our jobs. `ingest` and `refresh` both end in `lake/arrivals`, which publishes what they wrote."""
+
+    ingest: Any
+    refresh: Any
+    upkeep: dg.JobDefinition
+    daily_upkeep: dg.ScheduleDefinition
+
+
+def build_jobs(models: Iterable[Model]) -> Jobs:
+    """The jobs over these models."""
+    upkeep = _upkeep_job()
+    return Jobs(
+        ingest=dg.define_asset_job(
+            INGEST,
+            selection=dg.AssetSelection.assets(*keys_of([SEGMENTS, ARRIVALS])),
+            description="Takes in what has landed.",
+        ),
+        refresh=dg.define_asset_job(
+            REFRESH,
+            selection=dg.AssetSelection.assets(*keys_of([*(model.name for model in models), ARRIVALS])),
+            description="Makes stale days of models again.",
+        ),
+        upkeep=upkeep,
+        daily_upkeep=dg.ScheduleDefinition(
+            name="daily_upkeep",
+            job=upkeep,
+            cron_schedule=UPKEEP_CRON,
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description="Keeps the lake small and checked, every night.",
+        ),
+    )
+
+
+def _upkeep_job() -> dg.JobDefinition:
+    @dg.op(description="Compacts and vacuums tables, checks the archive, purges old runs, publishes fresh views.")
+    def keep_in_order(context: dg.OpExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> None:
+        report = lakehouse.upkeep()
+        purged = purge(context.instance, before=lakehouse.clock() - lakehouse.settings.runs_kept)
+        lakehouse.publish()
+        context.log.info(
+            f"compacted {report.compacted}, vacuumed {report.vacuumed}, archived {len(report.archived)} segments, "
+            f"purged {purged} old runs of Dagster"
+        )
+        problems = [f"{damage.path}: {damage.problem}" for damage in report.damages]
+        problems += [f"{table}: {why}" for table, why in report.failures.items()]
+        if problems:
+            raise dg.Failure("\n".join(problems), allow_retries=False)
+
+    @dg.job(name=UPKEEP, description="Keeps the lake small and checked.", executor_def=dg.in_process_executor)
+    def upkeep() -> None:
+        keep_in_order()
+
+    return upkeep

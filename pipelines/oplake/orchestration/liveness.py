@@ -1,0 +1,48 @@
+"""Which runs are being worked on, whatever Dagster's records say.
+
+A run whose process was killed stays "started" in Dagster's records for ever, and what waits for it would, too. So each
+process holds a file lock for the run that it carries out; the kernel drops it with the process. Nothing here knows
+Dagster.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def carrying_out(folder: Path, run_id: str) -> Iterator[None]:
+    """Hold the lock of a run while the block lasts; afterwards there is no trace of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / run_id
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while the lock is held: a file without a lock means that a process died
+        os.close(descriptor)
+
+
+def is_carried_out(folder: Path, run_id: str) -> bool | None:
+    """Whether a process is at work on a run: yes, no longer (it died), or None when there is no trace of any."""
+    try:
+        descriptor = os.open(folder / run_id, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def forget(folder: Path, run_id: str) -> None:
+    """Remove what the dead process of a run left."""
+    (folder / run_id).unlink(missing_ok=True)

@@ -1,0 +1,174 @@
+"""What assets are given to work with: the lakehouse of one run. How tables are computed is not here.
+
+The resource also holds the run's lock while the run lasts, so that others can tell a run that is being worked on from
+one whose process died.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import dagster as dg
+import msgspec
+
+from oplake.lake.tables import Lake
+from oplake.settings import Settings
+
+if TYPE_CHECKING:
+    from oplake.lake.ingest import IngestReport
+    from oplake.lake.ledger import Ledger
+    from oplake.lake.upkeep import UpkeepReport
+    from oplake.models.build import Built
+    from oplake.models.checks import Finding
+    from oplake.models.lineage import Source
+    from oplake.models.sql_file import Model
+
+LAKEHOUSE = "lakehouse"
+"""Key of the resource that assets ask for."""
+
+ALIVE = "alive"
+"""Folder below DAGSTER_HOME with a lock for each run that is being carried out."""
+
+
+LINEAGE = "lineage"
+"""Folder below DAGSTER_HOME with the column lineage of each model; a cache."""
+
+INGEST_PATIENCE = 600.0  # seconds; a backlog of a million events is taken in well before
+
+
+class Step(NamedTuple):
+    """Progress: a table is about to be made, over these days (None: whole)."""
+
+    table: str
+    start: date | None
+    stop: date | None
+
+
+Watch = Callable[[Step], None]
+
+
+def utc_now() -> datetime:
+    """The present time in UTC: the clock at the gateway."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Lakehouse:
+    """The lake of one run, and the clock. The watermark is read once, so that all models of a run agree on it."""
+
+    settings: Settings
+    clock: Callable[[], datetime] = utc_now
+    watch: Watch = field(default=lambda _: None)
+    ingested: IngestReport | None = field(default=None, init=False)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The tables."""
+        return open_lake(self.settings)
+
+    @cached_property
+    def watermark(self) -> datetime | None:
+        """Nothing received before it was missing from the lake when the run began."""
+        return self._ledger.watermark
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        from oplake.lake.ledger import read_ledger
+
+        return read_ledger(self.lake)
+
+    def ingest(self) -> IngestReport:
+        """Take in what has landed. When another process is at it, wait until that is done.
+
+        Raises:
+            IngestBusy: It was still at it after ten minutes.
+        """
+        import stamina
+
+        from oplake.lake.ingest import IngestBusy, ingest
+
+        self.watch(Step("lake.segments", None, None))
+        for attempt in stamina.retry_context(
+            on=IngestBusy, attempts=None, timeout=INGEST_PATIENCE, wait_initial=0.1, wait_max=2.0
+        ):
+            with attempt:
+                self.ingested = ingest(self.settings, now=self.clock())
+        assert self.ingested is not None
+        return self.ingested
+
+    def upkeep(self) -> UpkeepReport:
+        """Compact, vacuum, check the archive."""
+        from oplake.lake.upkeep import upkeep
+
+        return upkeep(self.settings, now=self.clock())
+
+    def build(self, model: Model, start: date | None, stop: date | None) -> Built:
+        """Compute a model's table, or some days of it."""
+        from oplake.models.build import build
+
+        self.watch(Step(model.name, start, stop))
+        return build(self.lake, model, start=start, stop=stop, settings=self.settings, watermark=self.watermark)
+
+    def lineage(self, model: Model) -> Mapping[str, Sequence[Source]]:
+        """From which columns each column of a model is made.
+
+        Working it out takes a quarter of a second for a large model, and it changes with the SQL alone: it is kept.
+        """
+        path = self.settings.dagster_home / LINEAGE / f"{model.name}-{model.code_version}.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, list[tuple[str, str]]])
+        except (FileNotFoundError, msgspec.DecodeError):
+            lineage = model.lineage()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob(f"{model.name}-*"):
+            old.unlink(missing_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        part.write_bytes(msgspec.json.encode(lineage))
+        part.replace(path)
+        return lineage
+
+    def check(self, model: Model, start: date | None, stop: date | None) -> list[Finding]:
+        """Look whether the days made are as the model's file says that they are."""
+        from oplake.models.checks import evaluate_checks
+
+        return evaluate_checks(self.lake, model, start=start, stop=stop, settings=self.settings)
+
+    def publish(self) -> int:
+        """Write down what was committed, and make the views show it; returns how many rows arrivals got."""
+        from oplake.lake.catalog import publish_views
+        from oplake.lake.ledger import publish_arrivals
+
+        rows = publish_arrivals(self.lake)
+        publish_views(self.settings)
+        return rows
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake of a home."""
+    return Lake(settings.lake, retention=settings.vacuum_after)
+
+
+def alive_folder(settings: Settings) -> Path:
+    """Where runs hold their locks."""
+    return settings.dagster_home / ALIVE
+
+
+def lakehouse_resource(make: Callable[[], Lakehouse]) -> dg.ResourceDefinition:
+    """The resource that assets ask for under `lakehouse`; it lasts as long as the run."""
+    from oplake.orchestration.liveness import carrying_out
+
+    def start(context: dg.InitResourceContext) -> Iterator[Lakehouse]:
+        lakehouse = make()
+        if context.run is None:  # a test that asks for the resource alone
+            yield lakehouse
+            return
+        with carrying_out(alive_folder(lakehouse.settings), context.run.run_id):
+            yield lakehouse
+
+    return dg.ResourceDefinition(resource_fn=start, description="The lake, its settings and the clock of one run.")

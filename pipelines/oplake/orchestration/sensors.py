@@ -1,0 +1,73 @@
+"""The sensor `arrivals`: starts what there is to do, one run at a time.
+
+It asks the lake, not its own memory: a run that failed, was killed or was never started leaves its days stale, and the
+next tick finds them. It waits while a run is in progress, leaves tables alone for a while after they failed, and starts
+nothing without work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import dagster as dg
+
+from oplake.models.sql_file import Models
+from oplake.orchestration.jobs import ARRIVALS, SEGMENTS, Jobs
+from oplake.orchestration.partitions import keys_of, range_tags
+from oplake.orchestration.resources import alive_folder
+from oplake.orchestration.runs import attempts, bury_abandoned, held_back, in_progress
+from oplake.orchestration.staleness import Refresh, without
+from oplake.orchestration.work import find_work
+from oplake.settings import Settings
+
+EVERY_SECONDS = 20
+"""Between ticks: an event is in its tables well within two minutes; a tick that finds nothing costs milliseconds."""
+
+WHY_TAG = "oplake/why"
+WHY_CHARS = 400  # of the reasons, in a run's tag
+
+
+def build_sensor(
+    settings: Settings, models: Models, jobs: Jobs, *, clock: Callable[[], datetime]
+) -> dg.SensorDefinition:
+    """The sensor over a home."""
+
+    def tick(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        now = clock()
+        bury_abandoned(context.instance, alive_folder(settings), now)
+        running = in_progress(context.instance)
+        if running:
+            return dg.SkipReason(f"waiting for run {running[0].run_id} of {running[0].job_name}")
+        work = find_work(settings, models, now=now)
+        held = held_back(attempts(context.instance), now)
+        if work.must_ingest and SEGMENTS not in held:
+            return dg.RunRequest(job_name=jobs.ingest.name)
+        refreshes = without(work.refreshes, models, held)
+        if refreshes:
+            return _request(refreshes[0])
+        if work:
+            return dg.SkipReason(f"backing off after failures of {', '.join(sorted(held))}")
+        return dg.SkipReason("nothing has landed, nothing is stale")
+
+    def _request(refresh: Refresh) -> dg.RunRequest:
+        return dg.RunRequest(
+            job_name=jobs.refresh.name,
+            asset_selection=keys_of([*refresh.models, ARRIVALS]),
+            tags={**range_tags(refresh.start, refresh.stop), **why(refresh)},
+        )
+
+    return dg.SensorDefinition(
+        name="arrivals",
+        evaluation_fn=tick,
+        jobs=[jobs.ingest, jobs.refresh],
+        minimum_interval_seconds=EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Takes in what has landed, and makes again what that made stale.",
+    )
+
+
+def why(refresh: Refresh) -> dict[str, str]:
+    """A run's tag that says what made its days stale."""
+    text = "; ".join(refresh.reasons)
+    return {WHY_TAG: text if len(text) <= WHY_CHARS else text[: WHY_CHARS - 1] + "…"}

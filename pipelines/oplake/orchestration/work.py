@@ -1,0 +1,63 @@
+"""What there is to do right now. The sensor and `oplake run` both ask here, so that they do the same.
+
+Nothing here writes anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from oplake.lake.landed import SEGMENTS
+from oplake.lake.ledger import Ledger, read_ledger
+from oplake.lake.tables import Lake
+from oplake.landing.segments import segments
+from oplake.models.sql_file import Models
+from oplake.orchestration.partitions import last_day
+from oplake.orchestration.resources import open_lake
+from oplake.orchestration.staleness import Refresh, is_due, stale
+from oplake.settings import Settings
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do: `must_ingest` comes first, for what is stale is known only after it."""
+
+    must_ingest: bool
+    refreshes: tuple[Refresh, ...]
+
+    def __bool__(self) -> bool:
+        return self.must_ingest or bool(self.refreshes)
+
+
+def find_work(settings: Settings, models: Models, *, now: datetime) -> Work:
+    """What there is to do in a home.
+
+    An ingest is due when something has landed since the last one, or when a day has settled by the clock but the
+    watermark, which only an ingest moves, does not know it yet.
+    """
+    lake = open_lake(settings)
+    ledger = read_ledger(lake)
+    return Work(
+        must_ingest=has_news(settings, lake) or is_due(models, ledger, now=now),
+        refreshes=tuple(find_stale(settings, models, ledger, now=now)),
+    )
+
+
+def has_news(settings: Settings, lake: Lake) -> bool:
+    """Whether a segment holds bytes that no ingest has taken in, or the lake stands empty beside an archive."""
+    if not lake.exists(SEGMENTS.name):
+        return any(segment.size for segment in segments(settings.landing)) or settings.archive.is_dir()
+    with duckdb.connect(config={"threads": 1}) as connection:
+        taken_in = connection.sql(lake.relation_sql(SEGMENTS.name))
+        ends = dict(taken_in.aggregate("segment, max(end_offset)", "segment").fetchall())
+    return any(segment.size > ends.get(segment.name, 0) for segment in segments(settings.landing))
+
+
+def find_stale(
+    settings: Settings, models: Models, ledger: Ledger, *, now: datetime, everything: bool = False
+) -> list[Refresh]:
+    """What has to be made again, upstream first, from the first day of the models to tomorrow."""
+    return stale(models, ledger, first_day=settings.first_day, last_day=last_day(now), everything=everything)
