@@ -108,7 +108,15 @@ def test_settings_bound_what_a_query_may_take(home: Path) -> None:
     with connect(settings) as connection:
         held = connection.execute("SELECT current_setting('memory_limit'), current_setting('threads')").fetchone()
         assert held == ("123.0 MiB", 1)
-        assert connection.execute("SELECT current_setting('temp_directory')").fetchone() == (str(home / "tmp"),)
+
+
+def test_a_query_too_large_for_memory_spills_into_the_home_and_leaves_nothing(home: Path) -> None:
+    settings = Settings(home=home, duckdb_memory="60MB", duckdb_threads=1)
+    with connect(settings) as connection:
+        query = "SELECT max(text) FROM (SELECT hash(i)::VARCHAR AS text FROM range(1_000_000) r(i) ORDER BY text)"
+        connection.execute(query).fetchall()
+        assert [path.name.startswith(".spill-") for path in home.iterdir()] == [True]
+    assert list(home.iterdir()) == []
 
 
 def test_a_misspelt_table_is_answered_with_the_right_one(settings: Settings, filled: Lake) -> None:

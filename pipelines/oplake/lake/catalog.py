@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 
@@ -153,14 +154,16 @@ def _make_views(connection: duckdb.DuckDBPyConnection, lake: Lake, as_of: dateti
     try:
         for name in lake.names():
             schema, table = check_name(name)
-            spec = lake.spec(name)
+            try:
+                spec, select = lake.spec(name), lake.relation_sql(name, as_of=as_of)
+            except TableMissing:  # dropped since it was listed
+                continue
             view = f"{quoted(schema)}.{quoted(table)}"
             comments = [f"COMMENT ON VIEW {view} IS {literal(_meaning(spec))}"]
             comments += [
                 f"COMMENT ON COLUMN {view}.{quoted(column.name)} IS {literal(column.description)}"
                 for column in spec.columns
             ]
-            select = lake.relation_sql(name, as_of=as_of)
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
             connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
             connection.execute("; ".join(comments))
@@ -175,10 +178,13 @@ def _meaning(spec: TableSpec) -> str:
 
 
 def _config(settings: Settings) -> dict[str, str | bool | int | float | list[str]]:
+    # A query too large for memory spills into a folder that DuckDB makes when it comes to that, and removes again. By
+    # default that would be below the current folder, wherever that is.
+    spill = settings.home / f".spill-{uuid4().hex[:12]}"
     return {
         "memory_limit": settings.duckdb_memory,
         "threads": settings.duckdb_threads,
-        "temp_directory": str(settings.home / "tmp"),  # else a query too large for memory litters the current folder
+        "temp_directory": str(spill),
     }
 
 
