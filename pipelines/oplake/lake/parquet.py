@@ -2,7 +2,7 @@
 
 delta-rs could write them, but it deals the batches of a stream out to several tasks and so loses their order, and it
 tells how many rows a day got only after the commit that should say so. Writing the files here keeps rows sorted, checks
-them before anything is committed, and takes less CPU (docs/decisions/0010). Committing them is the business of `tables`.
+them before anything is committed, and takes less CPU (docs/decisions/0010). Committing them is up to `tables`.
 """
 
 from __future__ import annotations
