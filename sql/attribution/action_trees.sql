@@ -12,11 +12,13 @@
 -- grain: action_id
 -- partition: day
 -- window: -1..1
--- question: TODO
+-- question: What was done for the plan, and what is each part's share of it?
 -- sql:
---   SELECT 1
+--   SELECT action_id, depth, share FROM attribution.action_trees WHERE root_action_id = 'plan-1' ORDER BY depth, action_id
 -- answer:
---   1
+--   plan-1 | 0 | 1.0
+--   refund-1 | 1 | 0.5
+--   refund-2 | 1 | 0.5
 WITH RECURSIVE actions AS (
     SELECT
         day,

@@ -22,7 +22,10 @@
 -- sql:
 --   SELECT action_type, status, count(*) AS actions FROM attribution.actions GROUP BY ALL ORDER BY ALL
 -- answer:
---   TODO
+--   plan | completed | 1
+--   refund | completed | 2
+--   search | completed | 1
+--   search | timeout | 1
 WITH beginnings AS (
     SELECT
         day,

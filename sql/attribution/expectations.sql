@@ -11,11 +11,13 @@
 -- partition: day
 -- window: 0..0
 -- not portable: tells JSON numbers, booleans and texts apart by json_each, which Spark does not have
--- question: TODO
+-- question: Which expectations were not met, and what came instead?
 -- sql:
---   SELECT 1
+--   SELECT action_id, key, expected, actual FROM attribution.expectations WHERE NOT is_met ORDER BY ALL
 -- answer:
---   1
+--   plan-1 | refunds | 2 | 1
+--   refund-2 | amount_usd | 80.0 | null
+--   refund-2 | refunded | true | false
 WITH closed AS (
     SELECT
         day,

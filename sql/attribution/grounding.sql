@@ -12,11 +12,13 @@
 -- partition: day
 -- window: 0..0
 -- not portable: tells JSON numbers, booleans and texts apart by json_each, which Spark does not have
--- question: TODO
+-- question: Which agents act on what they could have known to be untrue?
 -- sql:
---   SELECT 1
+--   SELECT agent_id, key, stated, reported
+--   FROM attribution.grounding JOIN attribution.actions USING (day, action_id)
+--   WHERE was_reported_before
 -- answer:
---   1
+--   clerk | card_valid | true | false
 WITH stated AS (
     SELECT
         step.day,

@@ -12,11 +12,14 @@
 -- partition: day
 -- window: 0..0
 -- not portable: nests JSON texts as JSON; Spark's to_json would write them as quoted strings
--- question: TODO
+-- question: What does the record of a refund say, and which of its steps earned most?
 -- sql:
---   SELECT 1
+--   SELECT prompt, max_by(part.value ->> '$.decision', (part.value ->> '$.credit')::DOUBLE) AS decision
+--   FROM attribution.interactions, json_each(attribution_chain, '$.steps') AS part
+--   WHERE prompt_id = 'refund-1'
+--   GROUP BY prompt
 -- answer:
---   1
+--   clerk ran refund (goal=spring-returns, parent=plan-1, steps=3, observations=2, success=1.00) | issue_refund
 WITH closed AS (
     SELECT
         action.*,
@@ -109,7 +112,6 @@ SELECT
     concat(closed.agent_id, ':', closed.action_type) AS model_id, -- agent and class of task [not null]
     closed.duration_ms AS latency_ms, -- from the beginning of the action to its end [not null] [0..21600000]
     closed.goal_id, -- the goal pursued
-    closed.success_score, -- how well it did [not null] [0..1]
     CAST(
         to_json(
             {

@@ -8,11 +8,13 @@
 -- grain: action_id, position
 -- partition: day
 -- window: 0..1, attribution.actions 0..0
--- question: TODO
+-- question: Who reports on what?
 -- sql:
---   SELECT 1
+--   SELECT reported_by, observation_type, count(*) AS reports FROM attribution.observations GROUP BY ALL ORDER BY ALL
 -- answer:
---   1
+--   bank | payment | 1
+--   index | result | 1
+--   shop | order_record | 2
 SELECT
     action.day, -- day on which the action began [not null]
     report.action_id, -- the action that the observation belongs to [not null]

@@ -14,11 +14,20 @@
 -- grain: action_id, position
 -- partition: day
 -- window: 0..0
--- question: TODO
+-- question: Which decisions earned most of the success, over all actions?
 -- sql:
---   SELECT 1
+--   SELECT decision, round(sum(credit * success_score), 3) AS earned
+--   FROM attribution.step_credits
+--   JOIN attribution.steps USING (day, action_id, position)
+--   JOIN attribution.success_scores USING (day, action_id)
+--   GROUP BY decision
+--   ORDER BY earned DESC, decision
 -- answer:
---   1
+--   query_index | 0.603
+--   compare | 0.597
+--   issue_refund | 0.407
+--   check_policy | 0.33
+--   look_up_order | 0.264
 WITH weighed AS (
     SELECT
         day,

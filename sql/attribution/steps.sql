@@ -10,11 +10,11 @@
 -- grain: action_id, position
 -- partition: day
 -- window: 0..1, attribution.actions 0..0
--- question: TODO
+-- question: Which steps had to be moved up, because an index was missing?
 -- sql:
---   SELECT 1
+--   SELECT action_id, position, step_index, decision FROM attribution.steps WHERE position <> step_index
 -- answer:
---   1
+--   refund-2 | 1 | 2 | issue_refund
 SELECT
     action.day, -- day on which the action began [not null]
     step.action_id, -- the action that the step belongs to [not null]

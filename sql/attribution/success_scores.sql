@@ -9,11 +9,15 @@
 -- partition: day
 -- window: 0..0
 -- not portable: tells JSON null, false, 0 and texts apart by json_type, which Spark does not have
--- question: TODO
+-- question: How well does each type of action do?
 -- sql:
---   SELECT 1
+--   SELECT action_type, count(*) AS actions, round(avg(success_score), 2) AS success
+--   FROM attribution.success_scores JOIN attribution.actions USING (day, action_id)
+--   GROUP BY action_type ORDER BY success DESC
 -- answer:
---   1
+--   search | 2 | 0.6
+--   refund | 2 | 0.5
+--   plan | 1 | 0.0
 WITH closed AS (
     SELECT
         day,

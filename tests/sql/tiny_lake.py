@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -12,12 +15,17 @@ import msgspec
 import pyarrow as pa
 
 from oplake import events
-from oplake.lake.landed import LANDED
+from oplake.lake.landed import INGESTED, LANDED
+from oplake.lake.spec import TableSpec, duckdb_type
 from oplake.lake.tables import Lake
 from oplake.models.build import Built, build
-from oplake.models.checks import evaluate_checks
-from oplake.models.sql_file import Model, Models
+from oplake.models.checks import evaluate_checks, evaluate_rows
+from oplake.models.compute import WATERMARK_TABLE, Days
+from oplake.models.sql_file import Model, Models, load_models, sql_folder
 from oplake.settings import Settings
+
+PROJECT_MODELS = load_models(sql_folder(), INGESTED)
+"""The project's own models, also for parametrised tests."""
 
 DAY = date(2026, 1, 5)
 MIDNIGHT = datetime(2026, 1, 5, tzinfo=UTC)
@@ -31,7 +39,69 @@ def at(hours: float = 0, *, seconds: float = 0) -> datetime:
 
 
 class TinyLake:
-    """Lands events as rows, without files or ingest between, builds models, and answers SQL."""
+    """The landed tables and the models in memory: lands events as rows, computes models and answers SQL.
+
+    Like the lake, it replaces the days that are built and shows a model only the days of its window; unlike it, there
+    are no files and no commits, which makes a test ten times faster. `DeltaLake` has them.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self.models = models
+        self.connection = duckdb.connect(config={"threads": 1})
+        self.connection.execute("SET TimeZone = 'UTC'")
+        for spec in LANDED.values():
+            self._create(spec)
+        for model in models:
+            self._create(model.spec)
+        self._ids = count()
+
+    def land(self, *landed: Mapping[str, Any]) -> None:
+        """Land events: `kind` and its fields; what is left out gets the contract's empty value."""
+        by_kind: dict[str, list[dict[str, Any]]] = {}
+        for event in landed:
+            by_kind.setdefault(event["kind"], []).append(landed_row(event, f"e{next(self._ids):06d}"))
+        for kind, rows in by_kind.items():
+            self._append(LANDED[kind], sorted(rows, key=lambda row: row["day"]))
+
+    def build(
+        self, *names: str, start: date = DAY, stop: date | None = None, watermark: datetime | None = LATER
+    ) -> None:
+        """Build days of the models of these names, or of all, upstream first, and hold them against their checks."""
+        for model in self.models:
+            if not names or model.name in names:
+                self.build_one(model, start, stop or start, watermark)
+
+    def build_one(self, model: Model, start: date, stop: date, watermark: datetime | None = LATER) -> None:
+        """Build some days of one model and hold its table against its checks."""
+        with show_window(self.connection, model, start, stop, watermark) as sql:
+            values = {"start": start, "stop": stop}
+            params = {name: values[name] for name in model.parameters}
+            rows = self.connection.sql(sql, params=params).to_arrow_table()
+        self.connection.execute(f"DELETE FROM {model.name} WHERE day BETWEEN $1 AND $2", [start, stop])
+        names = ", ".join(f'"{name}"' for name in rows.column_names)
+        self.connection.register("made", rows)
+        self.connection.execute(f"INSERT INTO {model.name} ({names}) SELECT {names} FROM made")
+        self.connection.unregister("made")
+        for finding in evaluate_rows(self.connection, model):
+            assert finding.is_passed, finding
+
+    def ask(self, sql: str) -> list[dict[str, Any]]:
+        """The rows of a query over all tables."""
+        return answer(self.connection, sql)
+
+    def _create(self, spec: TableSpec) -> None:
+        self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {spec.name.partition('.')[0]}")
+        columns = ", ".join(f'"{column.name}" {duckdb_type(column.type)}' for column in spec.columns)
+        self.connection.execute(f"CREATE TABLE {spec.name} ({columns})")
+
+    def _append(self, spec: TableSpec, rows: list[dict[str, Any]]) -> None:
+        self.connection.register("landing", pa.Table.from_pylist(rows, schema=spec.arrow_schema))
+        self.connection.execute(f"INSERT INTO {spec.name} SELECT * FROM landing")
+        self.connection.unregister("landing")
+
+
+class DeltaLake(TinyLake):
+    """The same in a real lake, by way of `oplake.models.build`: for tests of files, versions and commits."""
 
     def __init__(self, settings: Settings, models: Models) -> None:
         self.settings = settings
@@ -39,59 +109,69 @@ class TinyLake:
         self.lake = Lake(settings.lake)
         self._ids = count()
 
-    def land(self, *landed: Mapping[str, Any]) -> None:
-        """Land events: `kind` and its fields; what is left out gets the contract's empty value."""
-        by_kind: dict[str, list[dict[str, Any]]] = {}
-        for event in landed:
-            by_kind.setdefault(event["kind"], []).append(self._row(event))
-        for kind, rows in by_kind.items():
-            spec = LANDED[kind]
-            rows.sort(key=lambda row: row["day"])
-            self.lake.create(spec)
-            self.lake.append(spec.name, pa.Table.from_pylist(rows, schema=spec.arrow_schema))
-
-    def build(
-        self, *names: str, start: date = DAY, stop: date | None = None, watermark: datetime | None = LATER
-    ) -> dict[str, Built]:
-        """Build the models of these names, or all of them, upstream first, and hold them against their checks."""
-        built = {}
-        for model in self.models:
-            if names and model.name not in names:
-                continue
-            built[model.name] = self.build_one(model, start, stop or start, watermark)
-        return built
-
-    def build_one(self, model: Model, start: date, stop: date, watermark: datetime | None = LATER) -> Built:
-        """Build some days of one model and hold them against their checks."""
-        settings = self.settings
-        built = build(self.lake, model, start=start, stop=stop, settings=settings, watermark=watermark)
-        for finding in evaluate_checks(self.lake, model, start=start, stop=stop, settings=settings):
+    def build_one(self, model: Model, start: date, stop: date, watermark: datetime | None = LATER) -> None:
+        self.built(model, start, stop, watermark)
+        for finding in evaluate_checks(self.lake, model, start=start, stop=stop, settings=self.settings):
             assert finding.is_passed, finding
-        return built
+
+    def built(
+        self, model: Model, start: date = DAY, stop: date | None = None, watermark: datetime | None = LATER
+    ) -> Built:
+        """Build some days of one model; what `build` says of it."""
+        return build(self.lake, model, start=start, stop=stop or start, settings=self.settings, watermark=watermark)
 
     def ask(self, sql: str) -> list[dict[str, Any]]:
-        """The rows of a query over all tables that there are."""
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             for name in self.lake.names():
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name.partition('.')[0]}")
                 connection.execute(f"CREATE VIEW {name} AS {self.lake.relation_sql(name)}")
-            result = connection.execute(sql)
-            names = [column[0] for column in result.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            return answer(connection, sql)
 
-    def _row(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        known = {field.name: field for field in events.fields(event["kind"])}
-        unknown = set(event) - set(known) - {"kind", "day"}
-        assert not unknown, f"{event['kind']} has no {unknown}"
-        row: dict[str, Any] = {"event_id": f"e{next(self._ids):06d}", "ts": MIDNIGHT}
-        for name, field in known.items():
-            value = event.get(name, row.get(name, field.fill if field.fill is not None else field.empty))
-            if name == "received_at" and value is None:
-                value = event.get("ts", MIDNIGHT)
-            row[name] = _json(value) if field.type == "json" else value
-        row["day"] = event.get("day", row["received_at"].date() if row["ts_suspect"] else row["ts"].date())
-        return row
+    def _append(self, spec: TableSpec, rows: list[dict[str, Any]]) -> None:
+        self.lake.create(spec)
+        self.lake.append(spec.name, pa.Table.from_pylist(rows, schema=spec.arrow_schema))
+
+
+@contextmanager
+def show_window(
+    connection: duckdb.DuckDBPyConnection, model: Model, start: date, stop: date, watermark: datetime | None
+) -> Iterator[str]:
+    """A model's SQL over its inputs cut to the days of its windows, so that no test passes by seeing more."""
+    sql = model.sql
+    connection.execute("CREATE OR REPLACE SCHEMA seen")
+    for table in sorted(model.dependencies, key=len, reverse=True):
+        seen = f"seen.{table.replace('.', '__')}"
+        if table == WATERMARK_TABLE:
+            connection.execute(f"CREATE TABLE {seen} AS SELECT $1::TIMESTAMPTZ AS watermark", [watermark])
+        else:
+            days = Days(start, stop).widened(model.window_of(table))
+            connection.execute(f"CREATE VIEW {seen} AS FROM {table} WHERE day BETWEEN '{days.start}' AND '{days.stop}'")
+        sql = re.sub(rf"\b{re.escape(table)}\b", seen, sql)
+    yield sql
+    connection.execute("DROP SCHEMA seen CASCADE")
+
+
+def answer(connection: duckdb.DuckDBPyConnection, sql: str, values: Any = None) -> list[dict[str, Any]]:
+    """The rows of a query as dictionaries."""
+    result = connection.execute(sql, values)
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def landed_row(event: Mapping[str, Any], event_id: str) -> dict[str, Any]:
+    """An event as a row of its landed table."""
+    known = {field.name: field for field in events.fields(event["kind"])}
+    unknown = set(event) - set(known) - {"kind", "day"}
+    assert not unknown, f"{event['kind']} has no {unknown}"
+    row: dict[str, Any] = {"event_id": event_id, "ts": MIDNIGHT}
+    for name, field in known.items():
+        value = event.get(name, row.get(name, field.fill if field.fill is not None else field.empty))
+        if name == "received_at" and value is None:
+            value = event.get("ts", MIDNIGHT)
+        row[name] = _json(value) if field.type == "json" else value
+    row["day"] = event.get("day", row["received_at"].date() if row["ts_suspect"] else row["ts"].date())
+    return row
 
 
 def _json(value: Any) -> str:
@@ -116,6 +196,49 @@ def observation(action_id: str, ts: datetime, **fields: Any) -> dict[str, Any]:
 def completed(action_id: str, ts: datetime, outcome: Any = None, **fields: Any) -> dict[str, Any]:
     """An `action_completed`."""
     return {"kind": "action_completed", "action_id": action_id, "ts": ts, "outcome": outcome or {}} | fields
+
+
+def compute(
+    model: Model,
+    tables: Mapping[str, Iterable[Mapping[str, Any]]],
+    *,
+    start: date = DAY,
+    stop: date | None = None,
+    watermark: datetime | None = LATER,
+) -> list[dict[str, Any]]:
+    """The rows of one model over rows in memory, for property tests: no files, no commits, a few milliseconds.
+
+    Tables that are not given are empty, columns that are not given are null.
+    """
+    given = {"lake.watermark": [] if watermark is None else [{"watermark": watermark}], **tables}
+    connection, schemas = _bench(
+        model.code_version, tuple((name, tuple(types.items())) for name, types in model.input_types.items())
+    )
+    for name, schema in schemas.items():
+        connection.execute(f"TRUNCATE {name}")
+        rows = [{column: row.get(column) for column in schema.names} for row in given.get(name, ())]
+        if rows:
+            connection.register("given", pa.Table.from_pylist(rows, schema=schema))
+            connection.execute(f"INSERT INTO {name} SELECT * FROM given")
+            connection.unregister("given")
+    days = {"start": start, "stop": stop or start}
+    return answer(connection, model.sql, {name: days[name] for name in model.parameters})
+
+
+@cache
+def _bench(
+    code_version: str, tables: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+) -> tuple[duckdb.DuckDBPyConnection, dict[str, pa.Schema]]:
+    """A connection with the empty inputs of one model, kept from example to example, and their columns."""
+    connection = duckdb.connect(config={"threads": 1})
+    connection.execute("SET TimeZone = 'UTC'")
+    schemas = {}
+    for name, types in tables:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name.partition('.')[0]}")
+        columns = ", ".join(f'"{column}" {type_}' for column, type_ in types)
+        connection.execute(f"CREATE TABLE {name} ({columns})")
+        schemas[name] = connection.sql(f"FROM {name}").to_arrow_reader().schema
+    return connection, schemas
 
 
 def by(rows: Iterable[Mapping[str, Any]], key: str) -> dict[Any, Mapping[str, Any]]:

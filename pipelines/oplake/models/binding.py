@@ -48,7 +48,12 @@ class EmptyLake:
             duckdb.Error: It does not bind: an unknown column, types that do not fit.
         """
         values = dict.fromkeys(parameters, _ANY_DAY)
-        relation = self._connection.sql(sql, params=values) if values else self._connection.sql(sql)
+        try:
+            relation = self._connection.sql(sql, params=values) if values else self._connection.sql(sql)
+        except duckdb.Error:
+            # The same error, but with its line; without EXPLAIN before it DuckDB does not count a leading comment.
+            self._connection.execute(f"EXPLAIN {sql}", values)
+            raise
         return relation.to_arrow_reader().schema
 
     def sql_types(self, name: str) -> dict[str, str]:

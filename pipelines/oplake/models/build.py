@@ -66,9 +66,8 @@ def build(
     began = time.monotonic()
     _prepare(lake, model)
     with engine(settings) as connection:
-        inputs = _show_inputs(connection, lake, model, days, watermark)
-        where = f"{model.name}{'' if days is None else f' {days.start}..{days.stop}'}"
         try:
+            inputs = _show_inputs(connection, lake, model, days, watermark)
             replaced = lake.replace(
                 model.name,
                 lambda: _rows(connection, model, days),
@@ -77,7 +76,8 @@ def build(
                 metadata=provenance(code_version=model.code_version, inputs=inputs, watermark=watermark),
             )
         except (duckdb.Error, pa.ArrowException) as error:
-            raise BuildError(f"{where}: {error}; its SQL is {model.path}") from error
+            where = "" if days is None else f" {days.start}..{days.stop}"
+            raise BuildError(f"{model.name}{where}: {error}; its SQL is {model.path}") from error
     return Built(replaced.version, replaced.rows_per_day, replaced.row_count, time.monotonic() - began)
 
 

@@ -69,7 +69,12 @@ def evaluate_checks(
     with engine(settings) as connection:
         types = {column.name: "VARCHAR" for column in model.columns}
         show_table(connection, lake, model.name, types, days)
-        return [_grain(connection, model), *_columns(connection, model)]
+        return evaluate_rows(connection, model)
+
+
+def evaluate_rows(connection: duckdb.DuckDBPyConnection, model: Model) -> list[Finding]:
+    """Hold all rows that a connection shows under the model's name against its promises."""
+    return [_grain(connection, model), *_columns(connection, model)]
 
 
 def _key(model: Model) -> tuple[str, ...]:

@@ -104,9 +104,7 @@ def read_header(text: str, path: Path) -> tuple[Header, list[Problem]]:
         wrong(1, "says nothing about the table; begin the file with `-- What a row means.`")
     grain = tuple(name.strip() for name in values["grain"].text.split(",")) if "grain" in values else ()
     if not any(grain):
-        wrong(
-            _line(values, "grain"), "has no grain; add `-- grain: column, ...` naming the columns that identify a row"
-        )
+        wrong(_line(values, "grain"), "has no grain; add `-- grain: column, ...`, the columns that identify a row")
         grain = ()
     partition = _partition(values, wrong)
     window, narrower = _window(values, partition, wrong)

@@ -351,7 +351,9 @@ def _columns(path: Path, text: str, tree: exp.Expr) -> tuple[dict[str, _Explaine
             check = _check(tag)
             if not check:
                 problems.append(
-                    Problem(path, line, f"column {name} has the tag [{tag}]; there are [not null] and [0..1]")
+                    Problem(
+                        path, line, f"column {name} has the tag [{tag}]; there are [not null] and ranges such as [0..1]"
+                    )
                 )
             checks |= check
         columns[name] = _Explained(
