@@ -25,7 +25,8 @@ WIDTH = 80  # columns; what every terminal has
 BAR_CELLS = 10  # of a bar from 0 to 1
 ROWS = 8  # of a list; the tables have the rest
 SUCCESS = 0.999  # a score from here on counts as success: it is a quotient of whole numbers, 1 when all was met
-OFTEN = 5  # uses from which a decision is worth showing
+REASON_CHARS = 110  # of the reason of a reject: three lines of its column
+OFTEN = 3  # uses from which a decision is worth showing
 
 
 class TypeFinding(NamedTuple):
@@ -39,12 +40,13 @@ class TypeFinding(NamedTuple):
 
 
 class StepFinding(NamedTuple):
-    """The decision that earned the most of the successes of one type."""
+    """Which decisions have the credit of one type's successes, and which that of its failures."""
 
     action_type: str
-    decision: str
+    decision: str  # the one with most credit in successes
     share: float  # of the credit of all successful actions of the type
-    uses: int
+    failing: str | None  # the one whose share in failures exceeds that in successes by most
+    failing_share: float | None  # of the credit of all that were not successful
 
 
 class RejectFinding(NamedTuple):
@@ -110,25 +112,43 @@ WITH earned AS (
         action.action_type,
         step.decision,
         count(*) AS uses,
-        sum(credit.credit) AS credit
+        sum(credit.credit) FILTER (score.success_score >= $success) AS of_success,
+        sum(credit.credit) FILTER (score.success_score < $success) AS of_failure
     FROM attribution.step_credits AS credit
     JOIN attribution.steps AS step USING (day, action_id, position)
     JOIN attribution.actions AS action USING (day, action_id)
     JOIN attribution.success_scores AS score USING (day, action_id)
-    WHERE score.success_score >= $success
     GROUP BY action.action_type, step.decision
+),
+shares AS (
+    SELECT
+        action_type,
+        decision,
+        uses,
+        coalesce(of_success / sum(of_success) OVER of_type, 0) AS in_success,
+        coalesce(of_failure / sum(of_failure) OVER of_type, 0) AS in_failure
+    FROM earned
+    WINDOW of_type AS (PARTITION BY action_type)
 )
-SELECT action_type, decision, credit / sum(credit) OVER (PARTITION BY action_type) AS share, uses
-FROM earned
-QUALIFY uses >= $often AND row_number() OVER (PARTITION BY action_type ORDER BY credit DESC, decision) = 1
-ORDER BY share DESC, action_type
+SELECT
+    action_type,
+    max_by(decision, (in_success, decision)),
+    max(in_success) AS share,
+    max_by(decision, (in_failure - in_success, decision)) FILTER (in_failure > in_success),
+    max_by(in_failure, (in_failure - in_success, decision)) FILTER (in_failure > in_success)
+FROM shares
+WHERE uses >= $often
+GROUP BY action_type
+HAVING max(in_success) > 0
+ORDER BY action_type
 """
 
+# Reasons that differ in a number only, such as the byte at which a line breaks off, are one reason.
 _REJECTS = """
-SELECT reason, count(*), min_by(origin, (ts, line)), min_by(line, (ts, line))
+SELECT min_by(reason, (ts, line)), count(*) AS lines, min_by(origin, (ts, line)), min_by(line, (ts, line))
 FROM landed.rejects
-GROUP BY reason
-ORDER BY count(*) DESC, reason
+GROUP BY regexp_replace(reason, '[0-9]+', '0', 'g')
+ORDER BY lines DESC, 1
 """
 
 _REDACTIONS = """
@@ -208,14 +228,19 @@ def _types(found: Findings) -> Table:
 
 
 def _earners(found: Findings) -> Table:
-    table = _table("The decisions that earned most of each type's successes")
-    table.add_column("action type", max_width=22, overflow="ellipsis")
-    table.add_column("decision", max_width=26, overflow="ellipsis")
-    table.add_column("share of credit")
-    table.add_column("uses", justify="right")
+    table = _table("The decisions that have most of the credit")
+    table.add_column("action type", max_width=18, overflow="ellipsis", no_wrap=True)
+    table.add_column("of its successes", max_width=17, overflow="ellipsis", no_wrap=True)
+    table.add_column("share", justify="right", min_width=5)
+    table.add_column("rather of failures", max_width=18, overflow="ellipsis", no_wrap=True)
+    table.add_column("share", justify="right", min_width=5)
     for earner in found.earners[:ROWS]:
         table.add_row(
-            earner.action_type, earner.decision, f"{_bar(earner.share)} {earner.share:.2f}", f"{earner.uses:,}"
+            earner.action_type,
+            earner.decision,
+            f"{earner.share:.2f}",
+            earner.failing or "",
+            "" if earner.failing_share is None else f"{earner.failing_share:.2f}",
         )
     return table
 
@@ -223,11 +248,11 @@ def _earners(found: Findings) -> Table:
 def _rejects(found: Findings) -> Table:
     table = _table(f"{found.rejected:,} lines could not be used, and are kept")
     table.add_column("lines", justify="right")
-    table.add_column("why", max_width=38, overflow="ellipsis", no_wrap=True)
+    table.add_column("why", max_width=39)
     table.add_column("first one", max_width=26, overflow="ellipsis", no_wrap=True)
     for reject in found.rejects[:ROWS]:
         place = f"{reject.origin}:{reject.line}" if reject.line else reject.origin
-        table.add_row(f"{reject.lines:,}", reject.reason, place)
+        table.add_row(f"{reject.lines:,}", Text(_cut(reject.reason)), Text(place))
     return table
 
 
@@ -259,6 +284,10 @@ def _table(title: str) -> Table:
 
 def _remark(text: str) -> Text:
     return Text(text, style="dim")
+
+
+def _cut(reason: str) -> str:
+    return reason if len(reason) <= REASON_CHARS else reason[: REASON_CHARS - 1] + "…"
 
 
 def _bar(share: float) -> str:

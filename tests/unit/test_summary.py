@@ -78,20 +78,23 @@ def test_types_are_compared_by_the_mean_score_of_closed_actions(connection: duck
     assert find(connection).types == (TypeFinding("bake", 3, 0.75, 0, 60.0), TypeFinding("sell", 1, 0.2, 1, None))
 
 
-def test_credit_is_summed_over_successes_only(connection: duckdb.DuckDBPyConnection) -> None:
+def test_credit_of_successes_and_of_failures_is_told_apart(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forbids one sum over all: the decision that is in every action would always lead."""
     for number in range(5):
         add_action(connection, f"good{number}", 1.0, credits={"knead": 0.25, "taste": 0.75})
-        add_action(connection, f"bad{number}", 0.5, credits={"hurry": 1.0})
-    assert find(connection).earners == (StepFinding("bake", "taste", 0.75, 5),)
+        add_action(connection, f"bad{number}", 0.5, credits={"knead": 0.5, "hurry": 0.5})
+    assert find(connection).earners == (StepFinding("bake", "taste", 0.75, "hurry", 0.5),)
 
 
 def test_rejects_are_grouped_by_reason_with_the_place_of_the_first(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("""
         INSERT INTO landed.rejects VALUES
-        ('2026-01-05T10:00Z', 'torn', 'log', 7), ('2026-01-05T09:00Z', 'torn', 'log', 3), ('2026-01-05', 'odd', 'x', 0)
+        ('2026-01-05T10:00Z', 'torn at 70', 'log', 7),
+        ('2026-01-05T09:00Z', 'torn at 9', 'log', 3),
+        ('2026-01-05', 'odd', 'x', 0)
     """)
     found = find(connection)
-    assert found.rejects == (RejectFinding("torn", 2, "log", 3), RejectFinding("odd", 1, "x", 0))
+    assert found.rejects == (RejectFinding("torn at 9", 2, "log", 3), RejectFinding("odd", 1, "x", 0))
     assert found.rejected == 3
 
 

@@ -36,12 +36,13 @@ BLUNDERS: tuple[tuple[Blunder, float], ...] = (
 
 RECOVERED_SHARE = 0.06  # of successes that took a wrong turn and came back, so that a wrong turn is no proof
 HARMLESS_DOUBT_SHARE = 0.02  # of moves whose stated belief is off without consequence
-UNNOTICED_SHARE = 0.5  # of wrong choices after which the agent carries on to the end
-HUMAN_SHARE = 0.04  # of successes that end by asking a human, so that asking one is no proof of failure
+UNNOTICED_SHARE = 0.6  # of wrong choices after which the agent carries on to the end
+AFTERTHOUGHT_SHARE = 0.08  # of successes that end with a consequence of failures, so that one is no proof of failure
 STUCK_FOR_EVER_SHARE = 0.6  # of loops that never complete
 
 CONSEQUENCES = (
     Stage("apologise", "Apologise and ask what to do"),
+    Stage("ask_to_rephrase", "Ask for the request in other words"),
     Stage("escalate_to_human", "Hand over to a human colleague"),
 )
 STEP_BACK = Stage("step_back", "Notice the mistake and undo it")
@@ -141,8 +142,8 @@ def _success(dice: Dice, goal: Goal) -> Course:
     if dice.chance(RECOVERED_SHARE):
         trap = dice.pick(goal.traps)
         stages = (*stages[: trap.instead_of], _wrong(goal, trap), STEP_BACK, *stages[trap.instead_of :])
-    if dice.chance(HUMAN_SHARE):
-        stages = (*stages, CONSEQUENCES[1])
+    if dice.chance(AFTERTHOUGHT_SHARE):
+        stages = (*stages, dice.pick(CONSEQUENCES))
     _walk(dice, taken, stages)
     taken.outcome = _outcome(dice, goal, is_success=True)
     return taken
@@ -186,7 +187,7 @@ def _take_wrong_turn(dice: Dice, goal: Goal, taken: Course, trap: Trap) -> None:
     if dice.chance(UNNOTICED_SHARE):
         _walk(dice, taken, rest)
     else:
-        _walk(dice, taken, (*rest[: dice.between(0, 1)], *CONSEQUENCES[: dice.between(1, 2)]), is_unsure=True)
+        _walk(dice, taken, (*rest[: dice.between(0, 1)], dice.pick(CONSEQUENCES)), is_unsure=True)
     taken.moves[-1].error = taken.error if taken.moves[-1].stage.tool else None
 
 
@@ -229,7 +230,8 @@ def _meet_the_world(dice: Dice, goal: Goal, taken: Course) -> None:
     _walk(dice, taken, (again,) * dice.between(1, 2))
     for move in taken.moves[at:]:
         move.error = taken.error
-    _walk(dice, taken, CONSEQUENCES[: dice.between(0, 2)], is_unsure=True)
+    if dice.chance(0.5):
+        _walk(dice, taken, (dice.pick(CONSEQUENCES),), is_unsure=True)
 
 
 def _message(dice: Dice, template: str) -> str:
