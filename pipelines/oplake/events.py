@@ -454,5 +454,8 @@ for _cls in KINDS.values():
 decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(AnyEvent)
 """Decodes one landed line, strictly, into the struct of its kind."""
 
-encoder = msgspec.json.Encoder()
-"""Encodes an event as one line without its newline, `kind` first."""
+encoder = msgspec.json.Encoder(order="deterministic")
+"""Encodes an event as one line without its newline: `kind` first, the keys of free-form objects sorted, no spaces.
+
+So the text of a nested value is canonical, and two are equal when their texts are.
+"""
