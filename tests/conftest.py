@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -54,9 +55,16 @@ def oplake() -> RunOplake:
 
 @pytest.fixture(scope="session")
 def worked_home(tmp_path_factory: pytest.TempPathFactory, oplake: RunOplake) -> Path:
-    """A home with two simulated days of work, ingested and computed, made once per process. For looking only."""
-    folder = tmp_path_factory.mktemp("worked") / "home"
-    for arguments in (["simulate", "--days", "2", "--rate", "40"], ["run"]):
-        done = oplake(folder, *arguments)
-        assert done.returncode == 0, done.stderr
+    """A home with two simulated days of work, ingested and computed, made once for all processes. For looking only."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, made = shared / "worked", shared / "worked.made"
+    with (shared / "worked.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            for arguments in (["simulate", "--days", "2", "--rate", "40"], ["run"]):
+                done = oplake(folder, *arguments)
+                assert done.returncode == 0, done.stderr
+            made.touch()
     return folder

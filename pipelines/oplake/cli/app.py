@@ -6,13 +6,12 @@ command exits with 1. A wrong call exits with 2, Ctrl-C with 130. Anything else 
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -36,11 +35,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 import_app = typer.Typer(no_args_is_help=True, help="Bring history in: events from other people's files.")
-rejects_app = typer.Typer(no_args_is_help=True, help="See what could not be used, and take it in again.")
+rejects_app = typer.Typer()
 export_app = typer.Typer(no_args_is_help=True, help="Write tables out for other systems.")
 app.add_typer(import_app, name="import", rich_help_panel=BRING)
 app.add_typer(rejects_app, name="rejects", rich_help_panel=KEEP)
 app.add_typer(export_app, name="export", rich_help_panel=LOOK)
+
+
+Register: TypeAlias = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 class CommandError(Exception):
@@ -56,41 +58,68 @@ DEBUG = Annotated[
 ]
 
 
-def command(
-    group: typer.Typer, name: str, *, panel: str | None = None, is_hidden: bool = False
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a command, with the options and the error handling that all commands share."""
+def command(group: typer.Typer, name: str, *, panel: str | None = None, is_hidden: bool = False) -> Register:
+    """Register a function as a command of a group, with what all commands share."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(function)
-        def run(*, home: Path | None, debug: bool, **arguments: Any) -> None:
-            if home is not None:  # the environment, so that what runs in other processes agrees
-                os.environ["OPLAKE_HOME"] = str(home.expanduser().resolve())
-            try:
-                function(**arguments)
-            except Exception as error:
-                if debug or not _is_for_people(error):
-                    raise
-                tell(error)
-                raise typer.Exit(1) from None
-
-        signature = inspect.signature(function, eval_str=True)
-        common = [
-            inspect.Parameter("home", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=HOME),
-            inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=DEBUG),
-        ]
-        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
-        run.__signature__ = signature.replace(parameters=[*parameters, *common])  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in [*parameters, *common]} | {"return": None}
-        group.command(name, rich_help_panel=panel, hidden=is_hidden)(run)
+        group.command(name, rich_help_panel=panel, hidden=is_hidden)(_shared(function))
         return function
 
     return register
 
 
+def default_command(group: typer.Typer) -> Register:
+    """Register a function as what a group does when it is called without one of its commands."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        def unless_another(context: typer.Context, **arguments: Any) -> None:
+            if context.invoked_subcommand is None:
+                function(**arguments)
+
+        unless_another.__doc__ = function.__doc__
+        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        group.callback(invoke_without_command=True)(_shared(unless_another, _parameters(function), context))
+        return function
+
+    return register
+
+
+def _shared(
+    function: Callable[..., None], own: list[inspect.Parameter] | None = None, *more: inspect.Parameter
+) -> Callable[..., None]:
+    """The function with the options and the error handling that all commands share."""
+
+    def run(*, home: Path | None, debug: bool, **arguments: Any) -> None:
+        if home is not None:  # the environment, so that what runs in other processes agrees
+            os.environ["OPLAKE_HOME"] = str(home.expanduser().resolve())
+        try:
+            function(**arguments)
+        except Exception as error:
+            if debug or not _is_for_people(error):
+                raise
+            tell(error)
+            raise typer.Exit(1) from None
+
+    common = [
+        inspect.Parameter("home", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=HOME),
+        inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=DEBUG),
+    ]
+    parameters = [*more, *(_parameters(function) if own is None else own), *common]
+    run.__doc__ = function.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+    return run
+
+
+def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
+    signature = inspect.signature(function, eval_str=True)
+    return [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()]
+
+
 def _is_for_people(error: Exception) -> bool:
-    """Whether oplake raised it on purpose: every part has its own family of errors, in a module of its own."""
-    return type(error).__module__.partition(".")[0] in {"oplake", "oplake_assets"}
+    """Whether oplake raised it on purpose (each part has its own family of errors), or the system says why not."""
+    is_ours = type(error).__module__.partition(".")[0] in {"oplake", "oplake_assets"}
+    return is_ours or (isinstance(error, OSError) and not isinstance(error, BrokenPipeError))
 
 
 def tell(error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The commands that only look: they change nothing under `OPLAKE_HOME`."""
+"""The commands that only look: they change nothing under `OPLAKE_HOME`. `docs`, for a checkout, writes its pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oplake.cli.app import LOOK, CommandError, app, command, export_app, rejects_app, settings
+from oplake.cli.app import LOOK, CommandError, app, command, default_command, export_app, rejects_app, settings
 from oplake.cli.terminal import Format, console, print_table, remark, write_result
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def schema(
     typer.echo(msgspec.json.format(msgspec.json.encode(events.json_schema(kind)), indent=2).decode())
 
 
-@command(rejects_app, "list")
-def rejects_list(
+@default_command(rejects_app)
+def rejects(
     reason: Annotated[str | None, typer.Option(help="Only those whose reason has this in it.")] = None,
     origin: Annotated[str | None, typer.Option(help="Only those of this segment, file or door.")] = None,
     is_open: Annotated[bool, typer.Option("--open", help="Only those not taken in again yet.")] = False,
@@ -169,3 +169,26 @@ def rejects_list(
         ],
     )
     remark("After a fix: oplake rejects replay, then oplake run.")
+
+
+@command(app, "docs", is_hidden=True)
+def docs(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a page is not fresh.")] = False,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Ask the questions of docs/questions anew; the lake must hold the demo.")
+    ] = False,
+) -> None:
+    """Write the generated pages of docs/."""
+    from oplake.lake.catalog import connect
+    from oplake.reference import QUESTIONS, stale_pages, write_answers, write_pages
+
+    if check:
+        stale = stale_pages()
+        if stale:
+            raise CommandError(f"not fresh: {', '.join(stale)}. `oplake docs` writes them anew")
+        return
+    if answers:
+        with connect(settings()) as connection:
+            write_answers(connection, QUESTIONS)
+    for name in write_pages():
+        remark(name)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from itertools import islice
@@ -19,16 +20,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from oplake.cli.app import CommandError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PAGE_WIDTH = 80  # of prose where there is no terminal to ask
 UNBOUNDED_WIDTH = 10_000  # columns of a piped table: nothing that somebody may search for is cut off
 
 
@@ -43,9 +47,9 @@ class Format(StrEnum):
 
 
 @cache
-def console() -> Console:
-    """Where data goes."""
-    return Console() if sys.stdout.isatty() else Console(width=UNBOUNDED_WIDTH)
+def console(*, width: int = UNBOUNDED_WIDTH) -> Console:
+    """Where data goes; `width` is for what is not a terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=width)
 
 
 @cache
@@ -88,17 +92,19 @@ def progress(text: str) -> Iterator[Callable[[float], None]]:
         yield lambda share: bar.update(task, completed=share)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows as a table; numbers stand right."""
     rows = [tuple(row) for row in rows]
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     for index, name in enumerate(columns):
         values = [row[index] for row in rows if row[index] is not None]
-        is_number = bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        is_number = bool(values) and all(
+            isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in values
+        )
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*[_shown(value) for value in row])
-    console().print(table, markup=False)
+        table.add_row(*[Text(_shown(value)) for value in row])
+    console().print(table)
 
 
 def _shown(value: Any) -> str:
@@ -106,8 +112,9 @@ def _shown(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1 else f"{value:,.2f}"
+    if isinstance(value, float | Decimal):
+        shown = f"{value:,.4f}".rstrip("0").rstrip(".")
+        return shown if shown not in {"0", "-0"} else f"{value:.4g}"
     return str(value)
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oplake.cli.app import BRING, COMPUTE, START, CommandError, app, command, import_app, rejects_app, settings
-from oplake.cli.terminal import busy, console, progress, remark
+from oplake.cli.app import BRING, COMPUTE, KEEP, START, CommandError, app, command, import_app, rejects_app, settings
+from oplake.cli.terminal import PAGE_WIDTH, busy, console, progress, remark
 
 if TYPE_CHECKING:
     from oplake.landing.importers import Imported
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from oplake.settings import Settings
 
 AS_DATE = ["%Y-%m-%d"]
+DEMO_SEED = 7
 FIRST_DAY = datetime(2026, 1, 5, tzinfo=UTC)  # of simulated and undated work; fixed, so that a second time adds nothing
 
 
@@ -34,15 +35,18 @@ def demo() -> None:
 
     Doing it again adds no row.
     """
-    from oplake.simulate import simulate
+    from oplake.simulate import simulate, truth_path
     from oplake.summary import summary
 
     home = settings()
-    with progress("Landing a simulated week of agent work ...") as done:
-        landed = simulate(home, progress=done)
-    remark(f"Landed {landed.events:,} events of {landed.actions:,} actions.")
+    if truth_path(home, DEMO_SEED).exists():  # it is written last
+        remark("The simulated week has landed already.")
+    else:
+        with progress("Landing a simulated week of agent work ...") as done:
+            landed = simulate(home, seed=DEMO_SEED, progress=done)
+        remark(f"Landed {landed.events:,} events of {landed.actions:,} actions.")
     _compute(home)
-    console().print(summary(home))
+    console(width=PAGE_WIDTH).print(summary(home))
 
 
 @command(app, "run", panel=COMPUTE)
@@ -73,7 +77,9 @@ def _compute(home: Settings, *, everything: bool = False, day: date | None = Non
         )
     for made in report.runs:
         if made.refresh is not None and not made.failures:
-            remark(f"Made {len(made.refresh.models)} tables of {made.what} in {made.seconds:.1f} s.")
+            names = made.refresh.models
+            what = names[0] if len(names) == 1 else f"{len(names)} tables"
+            remark(f"Made {what}, {made.what}, in {made.seconds:.1f} s.")
     for check in report.failed_checks:
         remark(f"Check failed: {check.table}: {check.message}")
     if not report.is_success:
@@ -99,9 +105,11 @@ def ui(
 @command(app, "simulate", panel=BRING)
 def simulate(
     days: Annotated[int, typer.Option(min=1, help="Days of work.")] = 7,
-    seed: Annotated[int, typer.Option(help="Which world; another seed goes another way.")] = 7,
+    seed: Annotated[int, typer.Option(help="Which world; another seed goes another way.")] = DEMO_SEED,
     rate: Annotated[int, typer.Option(min=0, help="Actions begun per day; each has 20 to 30 events.")] = 150,
-    start: Annotated[datetime, typer.Option(formats=AS_DATE, help="The first day (UTC).")] = FIRST_DAY,
+    start: Annotated[
+        datetime, typer.Option(formats=AS_DATE, show_default=f"{FIRST_DAY:%Y-%m-%d}", help="The first day (UTC).")
+    ] = FIRST_DAY,
 ) -> None:
     """Land a simulated workload whose truth is known, and write that truth down beside it.
 
@@ -153,7 +161,8 @@ def import_jsonl(
 def import_tau_bench(
     path: Annotated[Path, typer.Argument(help="A result file, also as .gz or .zst.")],
     start: Annotated[
-        datetime, typer.Option(formats=AS_DATE, help="Day (UTC) on which its first run is said to begin.")
+        datetime,
+        typer.Option(formats=AS_DATE, show_default=f"{FIRST_DAY:%Y-%m-%d}", help="Day (UTC) of its first run."),
     ] = FIRST_DAY,
     domain: Annotated[str | None, typer.Option(help="Domain, where the file does not say it.")] = None,
     agent: Annotated[str | None, typer.Option(help="Who acted, where the file does not say it.")] = None,
@@ -205,3 +214,43 @@ def rejects_replay(
     for reject, reason in report.refused.items():
         remark(f"{reject}: {reason}")
     remark(f"Took in {len(report.replayed):,} of {len(report.replayed) + len(report.refused):,}. Next: oplake run")
+
+
+@command(app, "rebuild", panel=KEEP)
+def rebuild() -> None:
+    """Make every table again from landing alone; it comes out the same. Readers see the old ones until then."""
+    from oplake.lake.rebuild import rebuild as make_again
+
+    with busy("Making every table again from landing ...") as say:
+        report = make_again(
+            settings(),
+            now=now(),
+            progress=lambda at: say(f"read {at.bytes_done:,} of {at.bytes_total:,} bytes"),
+            on_table=lambda name, rows: say(f"{name}: {rows:,} rows"),
+        )
+    remark(f"Made {len(report.rows)} tables with {sum(report.rows.values()):,} rows, of {report.ingest.bytes:,} bytes.")
+
+
+@command(app, "upkeep", panel=KEEP)
+def upkeep() -> None:
+    """Keep the home small and checked: archive, compact, vacuum, purge old runs, publish fresh views.
+
+    The daemon does it every night under `oplake ui`.
+    """
+    from oplake.lake.upkeep import upkeep as look_after
+    from oplake.orchestration.instance import open_instance
+    from oplake.orchestration.purge import purge
+
+    home = settings()
+    with busy("Looking after the tables and the archive ..."):
+        report = look_after(home, now=now())
+        with open_instance(home) as instance:
+            purged = purge(instance, before=now() - home.runs_kept)
+    remark(
+        f"Archived {len(report.archived)} segments, put the files of {sum(report.compacted.values())} days together, "
+        f"deleted {sum(report.vacuumed.values())} files of old versions and {purged} runs of Dagster."
+    )
+    problems = [f"{each.path}: {each.problem}" for each in report.damages]
+    problems += [f"{table}: {reason}" for table, reason in report.failures.items()]
+    if problems:
+        raise CommandError("\n  ".join(["not all is well:", *problems]) + "\n`oplake doctor` says more")

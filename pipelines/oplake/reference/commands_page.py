@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from oplake.reference.markdown import GENERATED, anchor, table
@@ -42,6 +43,8 @@ def command_line() -> Any:
 def _commands(node: Any, path: str) -> Iterable[tuple[str, Any]]:
     for name, child in node.commands.items():
         if getattr(child, "commands", None):
+            if child.invoke_without_command:
+                yield f"{path} {name}", child
             yield from _commands(child, f"{path} {name}")
         elif not child.hidden:
             yield f"{path} {name}", child
@@ -56,6 +59,10 @@ def _parameter(parameter: Any) -> list[str]:
         name = parameter.metavar or str(parameter.name).upper()
     else:
         name = ", ".join([*parameter.opts, *parameter.secondary_opts])
-    default = parameter.default
-    shown = "" if default in (None, False, ()) or callable(default) else f"`{getattr(default, 'value', default)}`"
-    return [f"`{name}`", "required" if parameter.required else shown, parameter.help or ""]
+    return [f"`{name}`", "required" if parameter.required else _default(parameter.default), parameter.help or ""]
+
+
+def _default(value: Any) -> str:
+    if value in (None, False, ()) or callable(value):
+        return ""
+    return f"`{value.date() if isinstance(value, datetime) else getattr(value, 'value', value)}`"

@@ -52,13 +52,15 @@ def _uncommented(line: str) -> str:
 
 
 def answer(connection: duckdb.DuckDBPyConnection, question: Question) -> tuple[tuple[str, ...], ...]:
-    """What a lake answers to a question, as docs write it: nulls are empty, fractions have four digits."""
+    """What a lake answers to a question, as docs write it: fractions have four digits."""
     return tuple(tuple(_written(value) for value in row) for row in connection.sql(question.sql).fetchall())
 
 
 def _written(value: Any) -> str:
     if value is None:
-        return ""
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 from oplake.reference.markdown import GENERATED, table
@@ -19,9 +18,9 @@ def settings_page() -> str:
         value = "`data/` of the checkout, else `~/.oplake`" if name == "home" else f"`{_as_variable(field.default)}`"
         rows.append([f"`OPLAKE_{name.upper()}`", value, field.description or ""])
     folders = [
-        [f"`{path.relative_to(defaults.home)}`", inspect.getdoc(member) or ""]
-        for name, member in inspect.getmembers(Settings, lambda member: isinstance(member, property))
-        if isinstance(path := getattr(defaults, name), Path)
+        [f"`{member.fget(defaults).relative_to(defaults.home)}`", inspect.getdoc(member) or ""]
+        for member in vars(Settings).values()
+        if isinstance(member, property) and member.fget is not None
     ]
     return "\n".join(
         [

@@ -75,7 +75,7 @@ def _table_section(spec: TableSpec, model: Model | None, readers: Sequence[str],
     if model is not None:
         if model.partition:
             first, last = model.window
-            reads = f"days {first:+d} to {last:+d} of its inputs" if first or last else "its own day of its inputs"
+            reads = f"days {first:+d} to {last:+d} of its inputs" if first or last else "the same day of its inputs"
             facts.append(f"window: a day reads {reads.replace('+0', '0')}")
         if model.settles is not None:
             clock = ":".join(str(model.settles).split(":")[:2]).zfill(5)

@@ -1,0 +1,1 @@
+"""Measured ratios: each module beside this one measures one thing, `python -m benchmarks` runs them all."""

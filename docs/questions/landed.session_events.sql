@@ -1,0 +1,14 @@
+-- What happens in sessions?
+SELECT
+    event_type,
+    count(*) AS events,
+    count(DISTINCT session_id) AS sessions
+FROM landed.session_events
+GROUP BY event_type
+ORDER BY events DESC, event_type
+LIMIT 3
+
+-- answer:
+-- done | 412 | 412
+-- thinking | 363 | 363
+-- error | 292 | 292

@@ -1,0 +1,94 @@
+"""The built wheel, installed where nothing of the checkout can be seen.
+
+The environment is new and takes the packages that oplake needs from the one that runs the tests, through a `.pth` file.
+Python does not follow `.pth` files found that way, so the editable install of the checkout stays invisible. What
+`pip install .` would fetch is thereby not fetched again; that the wheel asks for it is checked in its metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from oplake import settings
+from oplake.models.sql_file import sql_folder
+
+pytestmark = pytest.mark.slow
+
+
+class Installed(NamedTuple):
+    """An environment that holds the wheel."""
+
+    wheel: Path
+    python: Path
+    folder: Path  # where nothing of the checkout is
+
+    def run(self, *command: str) -> str:
+        """What a command of the environment prints, run far from the checkout."""
+        done = subprocess.run(
+            [str(self.python.with_name(command[0])), *command[1:]],
+            cwd=self.folder,
+            env={"OPLAKE_HOME": str(self.folder / "home"), "PATH": "/usr/bin:/bin", "HOME": str(self.folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel of the checkout in a new environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(settings.CHECKOUT)]
+    subprocess.run(build, check=True, timeout=120)
+    (wheel,) = folder.glob("*.whl")
+    environment = folder / "environment"
+    venv.create(environment, symlinks=True, with_pip=False)
+    python = environment / "bin" / "python"
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "needed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    subprocess.run(
+        [*pip, "--python", str(python), "install", "--no-deps", "--no-index", "--ignore-installed", str(wheel)],
+        check=True,
+        timeout=120,
+    )
+    return Installed(wheel, python, folder)
+
+
+def test_the_wheel_carries_all_that_it_needs_and_nothing_generic(installed: Installed) -> None:
+    """`pipelines` and `assets` are source roots; as top-level packages they would collide with other people's."""
+    names = zipfile.ZipFile(installed.wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"oplake", "oplake_assets"}
+    checkout = {f"oplake/sql/{path.relative_to(sql_folder())}" for path in sql_folder().rglob("*.sql")}
+    assert checkout <= set(names)
+    assert {"oplake/dagster.yaml", "oplake/py.typed", "oplake_assets/py.typed"} <= set(names)
+
+
+def test_an_installed_oplake_goes_from_events_to_credit(installed: Installed) -> None:
+    where = installed.run("python", "-c", "import oplake; print(oplake.__file__)")
+    assert str(installed.folder) in where
+    installed.run("oplake", "simulate", "--days", "1", "--rate", "5")
+    installed.run("oplake", "run")
+    query = "SELECT count(DISTINCT action_id) AS actions, sum(credit) AS credit FROM attribution.step_credits"
+    (row,) = json.loads(installed.run("oplake", "sql", query, "--format", "json"))
+    assert row["actions"] > 0
+    assert row["credit"] == pytest.approx(row["actions"])
+
+
+def test_a_checkout_reads_its_own_sql_though_an_editable_install_copied_it(installed: Installed) -> None:
+    """Reading the copy first would compute with models as they were on the day of the installation."""
+    packaged = installed.run("python", "-c", "from oplake.models.sql_file import sql_folder; print(sql_folder())")
+    assert str(installed.folder) in packaged
+    assert sql_folder() == settings.CHECKOUT / "sql"
