@@ -12,7 +12,9 @@ was empty both succeed, and the day would have its rows twice.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import threading
 from bisect import bisect_right
 from collections import Counter, defaultdict
@@ -28,7 +30,7 @@ import pyarrow as pa
 import stamina
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from oplake.lake import delta_log
 from oplake.lake.commit import APPEND, REPLACE, UNKNOWN, Commit, facts, read_commit
@@ -157,6 +159,20 @@ class Lake:
         """Rows, bytes and files of a version, from the log alone."""
         adds = self._adds(name, as_of)
         return Size(sum(each["num_records"] for each in adds), sum(each["size_bytes"] for each in adds), len(adds))
+
+    def data_files(self, name: str, *, as_of: int | datetime | None = None) -> list[DataFile]:
+        """The files of a version as the log describes them, without their statistics."""
+        return [
+            DataFile(
+                path=each["path"],
+                size=each["size_bytes"],
+                day=each.get(f"partition.{DAY}"),
+                row_count=each["num_records"],
+                written_ms=round(each["modification_time"].timestamp() * 1000),
+                statistics="",
+            )
+            for each in self._adds(name, as_of)
+        ]
 
     def rows_per_day(self, name: str, *, as_of: int | datetime | None = None) -> dict[date, int]:
         """Rows of each day that has any, from the log alone; empty for a table without days."""
@@ -333,6 +349,73 @@ class Lake:
         commit = _Commit(REPLACE, start, stop, files, {}, dict(metadata or {}))
         version, days = self._commit(spec, commit)
         return Replaced(version, days, sum(file.row_count for file in files))
+
+    def rearrange(self, name: str, batches: Batches, *, version: int, day: date | None) -> int | None:
+        """Put the rows that a day had at some version into new files, in one commit that touches no row.
+
+        For compaction: whoever reads sees the same rows before and after, and the ledger sees nothing.
+
+        Args:
+            name: The table.
+            batches: The same rows, in the order in which they should lie.
+            version: The version that they were read from.
+            day: The day; None for a table without days.
+
+        Returns:
+            The new version; None when others changed the day since, and nothing was written.
+
+        Raises:
+            TableMissing: There is no such table.
+            BadRows: A row does not fit, or there are more or fewer of them; nothing was written.
+        """
+        spec = self.spec(name)
+        old = [file for file in self.data_files(name, as_of=version) if file.day == day]
+        files = write_files(self.folder(name), spec, batches, start=day, stop=day)
+        wanted, found = sum(file.row_count for file in old), sum(file.row_count for file in files)
+        if wanted != found:
+            self._discard(name, files)
+            raise BadRows(f"{name}: {found} rows came to stand in for {wanted}")
+        mark = uuid4().hex
+        with self._lock:
+            delta = self._delta(name)
+            base = delta.version()
+            standing = {file.path for file in self.data_files(name, as_of=base) if file.day == day}
+            if {file.path for file in old} == standing:
+                removals = [
+                    RemoveAction(
+                        file.path,
+                        data_change=False,
+                        deletion_timestamp=files[0].written_ms,
+                        size=file.size,
+                        partition_values=_partition(day),
+                    )
+                    for file in old
+                ]
+                with contextlib.suppress(DeltaError):  # overtaken, or what follows a commit failed: see the log
+                    delta.create_write_transaction(
+                        [*(_add_action(file, changes_data=False) for file in files), *removals],
+                        mode="append",
+                        schema=delta.schema(),
+                        partition_by=[DAY] if spec.partition_by_day else None,
+                        commit_properties=_properties_of({_MARK: mark}, {_WRITER: base + 1}),
+                    )
+                for new, info in delta_log.commit_infos(self._log(name), base):
+                    if info.get(_MARK) == mark:
+                        return new
+        self._discard(name, files)
+        return None
+
+    def vacuum(self, name: str) -> int:
+        """Delete files that no version within the retention refers to; returns how many.
+
+        Raises:
+            TableMissing: There is no such table.
+        """
+        with self._lock:
+            delta = self._delta(name)
+            hours = math.ceil(self.retention / timedelta(hours=1))
+            deleted = delta.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+        return len(deleted)
 
     def _commit(self, spec: TableSpec, commit: _Commit) -> tuple[int, dict[date, int]]:
         """Make written files part of the table; discard them when that fails."""
@@ -613,9 +696,12 @@ def _rows_per_day(files: Iterable[DataFile]) -> dict[date, int]:
     return dict(sorted(counts.items()))
 
 
-def _add_action(file: DataFile) -> AddAction:
-    partition = {} if file.day is None else {DAY: file.day.isoformat()}
-    return AddAction(file.path, file.size, partition, file.written_ms, True, file.statistics)
+def _add_action(file: DataFile, *, changes_data: bool = True) -> AddAction:
+    return AddAction(file.path, file.size, _partition(file.day), file.written_ms, changes_data, file.statistics)
+
+
+def _partition(day: date | None) -> dict[str, str | None]:
+    return {} if day is None else {DAY: day.isoformat()}
 
 
 def _day_filter(start: date | None, stop: date | None) -> list[tuple[str, str, Any]] | None:
