@@ -16,8 +16,8 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oplake.landing.importers import Imported, NotImportable, Place
-from oplake.landing.importers.jsonl import LINE_LIMIT, BadMap, Rule, import_jsonl, parse_map
+from oplake.landing.importers import Imported, NotImportable, Place, jsonl
+from oplake.landing.importers.jsonl import BadMap, Rule, import_jsonl, parse_map
 from oplake.landing.segments import SegmentWriter, segments
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -179,13 +179,26 @@ def test_a_ten_megabyte_string_is_cut_not_rejected(tmp_path: Path) -> None:
     assert 9_000 < len(event["note"]) <= 10_000
 
 
-def test_a_line_beyond_the_limit_is_refused_without_being_held(tmp_path: Path) -> None:
+def test_a_line_beyond_the_limit_is_refused_without_being_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forbids reading a line whole whatever its length: one line without an end would fill the memory."""
+    monkeypatch.setattr(jsonl, "LINE_LIMIT", 1_000)
     good = lines(NOTE)
-    done, events = imported(tmp_path, b'{"kind":"' + b"x" * LINE_LIMIT + b'"}\n' + good)
-    assert [event["kind"] for event in events] == ["reject", "note"]
-    assert str(LINE_LIMIT + 11) in events[0]["reason"]
-    assert done.taken == 1
+    done, events = imported(tmp_path, good + b'{"kind":"' + b"x" * 5_000 + b'"}\n' + good)
+    assert [event["kind"] for event in events] == ["note", "reject", "note"]
+    assert "5011 bytes" in events[1]["reason"]
+    assert events[1]["raw_bytes"] == 1_000
+    assert done.taken == 2
+
+
+@pytest.mark.parametrize("length", [999, 1_000, 1_001, 2_000])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_lines_around_the_limit_are_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, end: bytes
+) -> None:
+    monkeypatch.setattr(jsonl, "LINE_LIMIT", 1_000)
+    done, events = imported(tmp_path, lines(NOTE) + b"x" * length + end)
+    assert (done.taken, done.rejected) == (1, 1)
+    assert events[1]["line"] == 2
 
 
 def test_secrets_are_redacted_in_events_and_in_rejects(tmp_path: Path) -> None:
@@ -236,10 +249,10 @@ def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
 
 def test_progress_ends_at_the_size_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "notes.jsonl"
-    path.write_bytes(lines(*([NOTE] * 5_000)))
+    path.write_bytes(lines(*([NOTE] * 2_500)))
     seen: list[tuple[int, int]] = []
     imported(tmp_path / "landing", path, progress=lambda done, size: seen.append((done, size)))
-    assert len(seen) >= 3
+    assert len(seen) == 2
     assert seen[-1] == (path.stat().st_size, path.stat().st_size)
 
 

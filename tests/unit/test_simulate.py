@@ -341,7 +341,7 @@ def test_false_beliefs_disagree_with_what_was_observed(truth: Truth, events: dic
 
 @pytest.fixture(scope="module")
 def many() -> Truth:
-    return run_workload(days=10, rate=1_000, seed=5).truth()
+    return run_workload(days=6, rate=1_000, seed=5).truth()
 
 
 @pytest.mark.slow
@@ -354,27 +354,25 @@ def test_successes_are_as_frequent_as_their_probabilities_say(many: Truth) -> No
 
 @pytest.mark.slow
 def test_goals_are_run_often_with_mixed_outcomes(many: Truth) -> None:
-    assert all(goal.runs >= 25 and 0 < goal.successes < goal.runs for goal in many.goals)
+    assert all(goal.runs >= 15 and 0 < goal.successes < goal.runs for goal in many.goals)
 
 
 @pytest.mark.slow
 def test_withholding_finds_the_effects_and_mere_comparison_does_not(many: Truth) -> None:
-    """Shown against withheld is right within its error; shown against not shown takes harmful entries for harmless."""
-    fooled = 0
-    for kind in ("helpful", "neutral", "harmful"):
+    """Shown against withheld finds what was planted; shown against not shown takes help and harm for little."""
+    for kind, is_fooled in (("helpful", True), ("neutral", False), ("harmful", True)):
+        true, fair, naive = 0.0, 0.0, 0.0
         entries = [entry for entry in many.entries if entry.kind == kind]
-        true = sum(entry.effect for entry in entries) / len(entries)
-        fair, naive = [], []
         for entry in entries:
             actions = [a for a in many.actions if a.action_type == entry.task_class]
             shown = [a for a in actions if entry.entry_id in a.shown]
             withheld = [a for a in actions if entry.entry_id in a.withheld]
-            other = [a for a in actions if entry.entry_id not in a.shown]
-            fair.append(_success(shown) - _success(withheld))
-            naive.append(_success(shown) - _success(other))
-        assert sum(fair) / len(fair) == pytest.approx(true, abs=0.05)
-        fooled += abs(sum(naive) / len(naive) - true) > 0.08
-    assert fooled == 2  # the neutral ones are shown almost alike
+            others = [a for a in actions if entry.entry_id not in a.shown]
+            true += entry.effect / len(entries)
+            fair += (_chance(shown) - _chance(withheld)) / len(entries)
+            naive += (_chance(shown) - _chance(others)) / len(entries)
+        assert fair == pytest.approx(true, abs=0.03)
+        assert (abs(naive - true) > 0.08) == is_fooled, (kind, true, fair, naive)
 
 
 @pytest.mark.slow
@@ -391,8 +389,9 @@ def test_advice_works_as_planted_within_attempts(many: Truth) -> None:
     )
 
 
-def _success(actions: Sequence[ActionTruth]) -> float:
-    return sum(action.is_success for action in actions) / len(actions)
+def _chance(actions: Sequence[ActionTruth]) -> float:
+    """Their mean chance: success without its noise, so that few actions are enough."""
+    return sum(action.p_success for action in actions) / len(actions)
 
 
 def _time(event: dict[str, Any], name: str) -> datetime:

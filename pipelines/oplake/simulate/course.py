@@ -26,15 +26,16 @@ from oplake.simulate.world import (
 P_BOUNDS = (0.03, 0.97)  # nobody always fails, nobody never does
 
 BLUNDERS: tuple[tuple[Blunder, float], ...] = (
-    ("wrong_choice", 0.66),
+    ("wrong_choice", 0.71),
     ("false_belief", 0.10),
     ("loop", 0.11),
-    ("environment", 0.08),
-    ("skipped_check", 0.05),
+    ("environment", 0.05),
+    ("skipped_check", 0.03),
 )
 """How failures come about; most are choices, which contrast between runs of a goal can find."""
 
 RECOVERED_SHARE = 0.06  # of successes that took a wrong turn and came back, so that a wrong turn is no proof
+FLAKY_SHARE = 0.05  # of successes in which a tool failed once, so that neither an error nor a retry is proof of failure
 HARMLESS_DOUBT_SHARE = 0.02  # of moves whose stated belief is off without consequence
 UNNOTICED_SHARE = 0.6  # of wrong choices after which the agent carries on to the end
 AFTERTHOUGHT_SHARE = 0.08  # of successes that end with a consequence of failures, so that one is no proof of failure
@@ -144,7 +145,14 @@ def _success(dice: Dice, goal: Goal) -> Course:
         stages = (*stages[: trap.instead_of], _wrong(goal, trap), STEP_BACK, *stages[trap.instead_of :])
     if dice.chance(AFTERTHOUGHT_SHARE):
         stages = (*stages, dice.pick(CONSEQUENCES))
+    flaky = -1
+    if dice.chance(FLAKY_SHARE):
+        flaky = dice.pick([index for index, stage in enumerate(stages) if stage.tool])
+        stages = (*stages[: flaky + 1], _again(stages[flaky]), *stages[flaky + 1 :])
     _walk(dice, taken, stages)
+    if flaky >= 0:
+        taken.cause = dice.pick(tuple(WORLD_ERRORS))
+        taken.moves[flaky].error = _world_error(dice, taken.cause, stages[flaky])
     taken.outcome = _outcome(dice, goal, is_success=True)
     return taken
 
@@ -223,15 +231,22 @@ def _meet_the_world(dice: Dice, goal: Goal, taken: Course) -> None:
     at = dice.pick([index for index, stage in enumerate(stages) if stage.tool])
     stage = stages[at]
     taken.decisive, taken.cause = at, dice.pick(tuple(WORLD_ERRORS))
-    taken.error = _message(dice, WORLD_ERRORS[taken.cause].replace("{tool}", str(stage.tool)))
+    taken.error = _world_error(dice, taken.cause, stage)
     taken.why = f"{stage.tool} failed; no choice of the agent brought it about."
     _walk(dice, taken, stages[: at + 1])
-    again = Stage(RETRY, f"Try {stage.tool} again", stage.tool, stage.key, stage.actor)
-    _walk(dice, taken, (again,) * dice.between(1, 2))
+    _walk(dice, taken, (_again(stage),) * dice.between(1, 2))
     for move in taken.moves[at:]:
         move.error = taken.error
     if dice.chance(0.5):
         _walk(dice, taken, (dice.pick(CONSEQUENCES),), is_unsure=True)
+
+
+def _again(stage: Stage) -> Stage:
+    return Stage(RETRY, f"Try {stage.tool} again", stage.tool, stage.key, stage.actor)
+
+
+def _world_error(dice: Dice, cause: str, stage: Stage) -> str:
+    return _message(dice, WORLD_ERRORS[cause].replace("{tool}", str(stage.tool)))
 
 
 def _message(dice: Dice, template: str) -> str:
