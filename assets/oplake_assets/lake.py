@@ -12,8 +12,9 @@ import dagster as dg
 
 from oplake.lake.tables import TableSpec
 from oplake.models.sql_assets import OWNER, table_metadata
-from oplake.orchestration.partitions import key_of, last_day
+from oplake.orchestration.partitions import key_of
 from oplake.orchestration.resources import Lakehouse
+from oplake.orchestration.staleness import last_day
 
 GROUP = "lake"
 KINDS = {"python", "deltalake"}

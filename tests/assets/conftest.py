@@ -17,8 +17,9 @@ from oplake.lake.catalog import connect
 from oplake.landing.accept import accept
 from oplake.landing.segments import SegmentWriter
 from oplake.models.sql_file import Models, load_models
-from oplake.orchestration.definitions import SOURCES, our_models
-from oplake.orchestration.run import RunReport, run
+from oplake.orchestration.report import RunReport
+from oplake.orchestration.run import run
+from oplake.orchestration.work import SOURCES, our_models
 from oplake.settings import Settings
 
 

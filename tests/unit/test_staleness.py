@@ -122,6 +122,19 @@ def test_a_late_event_makes_exactly_the_days_that_read_it_again() -> None:
     assert "a.actions: landed.steps has news" in refresh.reasons
 
 
+def test_what_windows_fray_at_both_ends_is_one_run_more_and_not_two() -> None:
+    """A model that looks at the days around makes two more days than the others, one at each end of their range."""
+    trees = M("a.trees", frozenset({"a.actions"}), (-1, 1))
+    book = Book()
+    book.write("landed.steps", [SPAN[3]])
+    models = [ACTIONS, trees, STEPS, CREDITS]
+
+    assert [(refresh.models, span(refresh)) for refresh in find(models, book)] == [
+        (("a.actions", "a.steps", "a.credits"), SPAN[2:4]),
+        (("a.trees",), SPAN[1:5]),
+    ]
+
+
 def test_a_change_of_sql_makes_the_model_and_what_follows_again_everywhere() -> None:
     book = Book()
     book.write("landed.steps", [SPAN[1], SPAN[4]])

@@ -13,25 +13,18 @@ from typing import Any
 import dagster as dg
 from dagster._utils.warnings import disable_dagster_warnings
 
-from oplake.lake.landed import INGESTED, LANDED, REDACTIONS, SEGMENTS, WATERMARK
+from oplake.lake.landed import LANDED, REDACTIONS, SEGMENTS, WATERMARK
 from oplake.lake.ledger import ARRIVALS
 from oplake.models.sql_assets import sql_assets
-from oplake.models.sql_file import Models, load_models, sql_folder
+from oplake.models.sql_file import Models
 from oplake.orchestration.jobs import build_jobs
 from oplake.orchestration.partitions import daily
 from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, lakehouse_resource, utc_now
 from oplake.orchestration.sensors import build_sensor
+from oplake.orchestration.work import SOURCES, our_models
 from oplake.settings import Settings
 from oplake_assets.lake import arrivals, segments, written_by_ingest
 from oplake_assets.landed import landed
-
-SOURCES = (*INGESTED, ARRIVALS)
-"""The tables that models may read besides each other."""
-
-
-def our_models() -> Models:
-    """The models of the checkout, or of the wheel."""
-    return load_models(sql_folder(), SOURCES)
 
 
 def build_definitions(

@@ -11,7 +11,6 @@ import dagster as dg
 
 from oplake.models.sql_file import Model
 from oplake.orchestration.partitions import keys_of
-from oplake.orchestration.purge import purge
 from oplake.orchestration.resources import Lakehouse
 
 INGEST, REFRESH, UPKEEP = "ingest", "refresh", "upkeep"
@@ -58,6 +57,8 @@ def build_jobs(models: Iterable[Model]) -> Jobs:
 def _upkeep_job() -> dg.JobDefinition:
     @dg.op(description="Compacts and vacuums tables, checks the archive, purges old runs, publishes fresh views.")
     def keep_in_order(context: dg.OpExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> None:
+        from oplake.orchestration.purge import purge  # SQLite's storage takes a while to load
+
         report = lakehouse.upkeep()
         purged = purge(context.instance, before=lakehouse.clock() - lakehouse.settings.runs_kept)
         lakehouse.publish()

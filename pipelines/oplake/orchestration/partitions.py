@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster._utils.warnings import disable_dagster_warnings
 
-DAYS_AHEAD = 1
-"""Days after today that are partitions: producers' clocks may be ahead, and live events of tomorrow are taken."""
+from oplake.orchestration.staleness import DAYS_AHEAD
 
 
 def daily(first_day: date) -> dg.DailyPartitionsDefinition:
     """The days from `first_day` to tomorrow, in UTC."""
     return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone="UTC", end_offset=1 + DAYS_AHEAD)
-
-
-def last_day(now: datetime) -> date:
-    """The last day that is a partition."""
-    return now.astimezone(UTC).date() + timedelta(days=DAYS_AHEAD)
 
 
 def days_read(window: tuple[int, int]) -> dg.TimeWindowPartitionMapping:

@@ -18,6 +18,7 @@ import dagster as dg
 import msgspec
 
 from oplake.lake.tables import Lake
+from oplake.orchestration.work import open_lake
 from oplake.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Lakehouse:
     clock: Callable[[], datetime] = utc_now
     watch: Watch = field(default=lambda _: None)
     ingested: IngestReport | None = field(default=None, init=False)
+    is_published: bool = field(default=False, init=False)
 
     @cached_property
     def lake(self) -> Lake:
@@ -146,12 +148,8 @@ class Lakehouse:
 
         rows = publish_arrivals(self.lake)
         publish_views(self.settings)
+        self.is_published = True
         return rows
-
-
-def open_lake(settings: Settings) -> Lake:
-    """The lake of a home."""
-    return Lake(settings.lake, retention=settings.vacuum_after)
 
 
 def alive_folder(settings: Settings) -> Path:

@@ -21,6 +21,9 @@ run writes arrivals, so that a model which followed them would never be done."""
 
 ONE_DAY = timedelta(days=1)
 
+DAYS_AHEAD = 1
+"""Days after today that are made: producers' clocks may be ahead, and live events of tomorrow are taken."""
+
 
 class ModelLike(Protocol):
     """What staleness has to know of a model; `oplake.models.sql_file.Model` has it."""
@@ -34,7 +37,7 @@ class ModelLike(Protocol):
     @property
     def code_version(self) -> str: ...
     @property
-    def dependencies(self) -> Collection[str]: ...
+    def dependencies(self) -> frozenset[str]: ...
     def window_of(self, table: str) -> tuple[int, int]:
         """First and last day of a dependency that a day reads, relative to itself."""
 
@@ -115,6 +118,11 @@ def stale(
         if causes:
             todo[model.name] = causes
     return _refreshes(ordered, todo)
+
+
+def last_day(now: datetime) -> date:
+    """The last day that is made."""
+    return now.astimezone(UTC).date() + DAYS_AHEAD * ONE_DAY
 
 
 def is_due(models: Iterable[ModelLike], ledger: LedgerLike, *, now: datetime) -> bool:
@@ -231,39 +239,97 @@ def _window(model: ModelLike, table: str, day: date | None) -> tuple[date | None
     return tuple(day + shift * ONE_DAY for shift in range(low, high + 1))
 
 
-def _refreshes(models: list[ModelLike], todo: Mapping[str, Mapping[date | None, str]]) -> list[Refresh]:
-    """Group the stale days into runs: as few as the order allows.
+Group = tuple[tuple[str, ...], list[date | None]]
+"""Models, upstream first, and the days over which they would be made together."""
 
-    Days that follow each other and have the same models left make one run. A run may go when nothing outside it that
-    it reads is left to be made. When windows in both directions leave no such run, the largest part of one that may go
-    goes first; the most upstream model that is left always may, so that this ends.
+
+def _refreshes(models: list[ModelLike], todo: Mapping[str, Mapping[date | None, str]]) -> list[Refresh]:
+    """Group the stale days into runs, as few as the order allows.
+
+    There are two ways, and the one with fewer runs is taken: days that have the same models to make go together, or
+    models that have the same days to make. The second often saves the edges that windows fray, but needs an order in
+    which whole models follow each other.
+    """
+    by_day = _by_day(models, todo)
+    by_model = _by_model(models, todo)
+    groups = by_day if by_model is None or len(by_day) <= len(by_model) else by_model
+    return [
+        Refresh(names, days[0], days[-1], tuple(dict.fromkeys(todo[name][day] for name in names for day in days)))
+        for names, days in groups
+    ]
+
+
+def _by_model(models: list[ModelLike], todo: Mapping[str, Mapping[date | None, str]]) -> list[Group] | None:
+    """Runs of models that have the same stale days; None when a run would read what a later one makes."""
+    together: list[tuple[list[str], set[date | None]]] = []
+    for model in models:
+        if model.name not in todo:
+            continue
+        days = set(todo[model.name])
+        first = max((n for n, (names, _) in enumerate(together) if not model.dependencies.isdisjoint(names)), default=0)
+        for names, same in together[first:]:
+            if same == days:
+                names.append(model.name)
+                break
+        else:
+            together.append(([model.name], days))
+    left = {name: set(days) for name, days in todo.items()}
+    groups: list[Group] = []
+    for names, days in together:
+        for part in _ranges(days):
+            if len(_ready(models, left, tuple(names), part)) < len(names):
+                return None
+            _strike_off(left, names, part)
+            groups.append((tuple(names), part))
+    return groups
+
+
+def _by_day(models: list[ModelLike], todo: Mapping[str, Mapping[date | None, str]]) -> list[Group]:
+    """Runs of days that follow each other and have the same models left.
+
+    A run may go when nothing outside it that it reads is left to be made. When windows in both directions leave no such
+    run, the largest part of one that may go goes first; the most upstream model that is left always may, so that this
+    ends.
     """
     left = {name: set(days) for name, days in todo.items()}
-    refreshes: list[Refresh] = []
+    groups: list[Group] = []
     while left:
-        best: tuple[tuple[str, ...], list[date | None]] = ((), [])
+        best: Group = ((), [])
         has_gone = False
         for names, days in _groups(models, left):
             ready = _ready(models, left, names, days)
             if len(ready) == len(names):
-                refreshes.append(_take(ready, days, left, todo))
+                _strike_off(left, ready, days)
+                groups.append((ready, days))
                 has_gone = True
             elif len(ready) * len(days) > len(best[0]) * len(best[1]):
                 best = (ready, days)
         if not has_gone:
-            refreshes.append(_take(*best, left, todo))
-    return refreshes
+            _strike_off(left, *best)
+            groups.append(best)
+    return groups
 
 
-def _groups(
-    models: list[ModelLike], left: Mapping[str, set[date | None]]
-) -> list[tuple[tuple[str, ...], list[date | None]]]:
+def _ranges(days: Iterable[date | None]) -> list[list[date | None]]:
+    """Days as ranges of such as follow each other; the day None is a range of its own."""
+    ranges: list[list[date | None]] = []
+    last: date | None = None
+    for day in sorted(day for day in days if day is not None):
+        if last is not None and day == last + ONE_DAY:
+            ranges[-1].append(day)
+        else:
+            ranges.append([day])
+        last = day
+    return [*ranges, [None]] if None in days else ranges
+
+
+def _groups(models: list[ModelLike], left: Mapping[str, set[date | None]]) -> list[Group]:
     """Maximal ranges of days that have the same models left, models upstream first; those without days come last."""
     per_day: defaultdict[date | None, list[str]] = defaultdict(list)
     for model in models:
         for day in left.get(model.name, ()):
             per_day[day].append(model.name)
-    groups: list[tuple[tuple[str, ...], list[date | None]]] = []
+    groups: list[Group] = []
     for day in sorted(day for day in per_day if day is not None):
         names = tuple(per_day[day])
         if groups and groups[-1][0] == names and groups[-1][1][-1] == day - ONE_DAY:
@@ -302,16 +368,9 @@ def _has_nothing_left(
     return not any(day is None or (start <= day <= stop and not (within and first <= day <= last)) for day in left)
 
 
-def _take(
-    names: tuple[str, ...],
-    days: list[date | None],
-    left: dict[str, set[date | None]],
-    todo: Mapping[str, Mapping[date | None, str]],
-) -> Refresh:
-    """Make a refresh of the models and days, and strike them off what is left."""
+def _strike_off(left: dict[str, set[date | None]], names: Iterable[str], days: list[date | None]) -> None:
+    """Take what is made off what is left."""
     for name in names:
         left[name].difference_update(days)
         if not left[name]:
             del left[name]
-    reasons = dict.fromkeys(todo[name][day] for name in names for day in days)
-    return Refresh(names, days[0], days[-1], tuple(reasons))

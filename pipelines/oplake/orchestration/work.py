@@ -1,6 +1,6 @@
 """What there is to do right now. The sensor and `oplake run` both ask here, so that they do the same.
 
-Nothing here writes anything.
+Nothing here writes anything, or loads Dagster: to find that there is nothing to do is quick.
 """
 
 from __future__ import annotations
@@ -10,15 +10,26 @@ from datetime import datetime
 
 import duckdb
 
-from oplake.lake.landed import SEGMENTS
-from oplake.lake.ledger import Ledger, read_ledger
+from oplake.lake.landed import INGESTED, SEGMENTS
+from oplake.lake.ledger import ARRIVALS, Ledger, read_ledger
 from oplake.lake.tables import Lake
 from oplake.landing.segments import segments
-from oplake.models.sql_file import Models
-from oplake.orchestration.partitions import last_day
-from oplake.orchestration.resources import open_lake
-from oplake.orchestration.staleness import Refresh, is_due, stale
+from oplake.models.sql_file import Models, load_models, sql_folder
+from oplake.orchestration.staleness import Refresh, is_due, last_day, stale
 from oplake.settings import Settings
+
+SOURCES = (*INGESTED, ARRIVALS)
+"""The tables that models may read besides each other."""
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake of a home."""
+    return Lake(settings.lake, retention=settings.vacuum_after)
+
+
+def our_models() -> Models:
+    """The models of the checkout, or of the wheel."""
+    return load_models(sql_folder(), SOURCES)
 
 
 @dataclass(frozen=True)

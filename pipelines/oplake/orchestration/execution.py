@@ -1,0 +1,164 @@
+"""Carrying out what there is to do, in this process, as runs of Dagster.
+
+`run` decides that there is something to do; this module is loaded only then, and Dagster with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
+
+from oplake.lake.ledger import read_ledger
+from oplake.models.sql_file import Models
+from oplake.orchestration.definitions import build_definitions
+from oplake.orchestration.instance import open_instance
+from oplake.orchestration.jobs import ARRIVALS, INGEST, REFRESH, SEGMENTS
+from oplake.orchestration.partitions import keys_of, range_tags
+from oplake.orchestration.report import Failure, Made, RunReport
+from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, alive_folder, lakehouse_resource
+from oplake.orchestration.runs import bury_abandoned
+from oplake.orchestration.sensors import why
+from oplake.orchestration.staleness import Refresh, of_day, without
+from oplake.orchestration.work import Work, find_stale, open_lake
+from oplake.settings import Settings
+
+if TYPE_CHECKING:
+    from oplake.lake.ingest import IngestReport
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run configuration that keeps Dagster's own log off the terminal; what failed is in the report."""
+
+TAGS = {
+    ".dagster/repository": "__repository__@oplake",  # under this the UI lists the runs of our jobs
+    "oplake/by": "oplake run",
+}
+
+
+class _Desk:
+    """What all runs of one call share."""
+
+    def __init__(
+        self, settings: Settings, models: Models, instance: dg.DagsterInstance, now: datetime, watch: Watch | None
+    ) -> None:
+        self.settings, self.models, self.instance, self.now = settings, models, instance, now
+        self.ingested: IngestReport | None = None
+        self.is_published = False
+        self._houses: list[Lakehouse] = []
+        self._watch = watch
+        self._definitions = build_definitions(
+            settings, models=models, resources={LAKEHOUSE: lakehouse_resource(self.open_house)}
+        )
+
+    def open_house(self) -> Lakehouse:
+        """A lakehouse for one run."""
+        house = Lakehouse(self.settings, lambda: self.now)
+        if self._watch is not None:
+            house.watch = self._watch
+        self._houses.append(house)
+        return house
+
+    def execute(self, job: str, tables: Sequence[str], refresh: Refresh | None = None) -> Made:
+        """One Dagster run that makes these tables, over the days of the refresh."""
+        tags = {**TAGS, **(range_tags(refresh.start, refresh.stop) | why(refresh) if refresh else {})}
+        began = time.monotonic()
+        self._houses.clear()
+        result = self._definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            asset_selection=keys_of(tables),
+            tags=tags,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+        for house in self._houses:
+            self.ingested = house.ingested or self.ingested
+            self.is_published = house.is_published
+        return Made(
+            run_id=result.run_id,
+            refresh=refresh,
+            seconds=time.monotonic() - began,
+            failures=tuple(_failures(result)),
+            failed_checks=tuple(_failed_checks(result)),
+        )
+
+
+def carry_out(
+    settings: Settings,
+    models: Models,
+    work: Work,
+    *,
+    now: datetime,
+    everything: bool,
+    day: date | None,
+    instance: dg.DagsterInstance | None,
+    watch: Watch | None,
+) -> RunReport:
+    """Ingest, and then one run after the other; see `run.run` for the arguments.
+
+    Raises:
+        LakeError: What was made could not be published.
+    """
+    with ExitStack() as stack:
+        records = instance or stack.enter_context(open_instance(settings))
+        bury_abandoned(records, alive_folder(settings), now)
+        desk = _Desk(settings, models, records, now, watch)
+        runs: list[Made] = []
+        refreshes = list(work.refreshes)
+        if work.must_ingest:
+            runs.append(desk.execute(INGEST, [SEGMENTS]))
+        if work.must_ingest or everything:
+            ledger = read_ledger(open_lake(settings))
+            refreshes = find_stale(settings, models, ledger, now=now, everything=everything)
+        if day is not None:
+            one = of_day(models, day)
+            refreshes = [one] if one else []
+        runs += _make(desk, refreshes)
+        if not desk.is_published:
+            desk.open_house().publish()
+        return RunReport(tuple(runs), desk.ingested)
+
+
+def _make(desk: _Desk, refreshes: Sequence[Refresh]) -> Iterator[Made]:
+    """One run for each refresh; what reads a table that failed is left out of those that follow."""
+    failed: set[str] = set()
+    left = list(refreshes)
+    while left:
+        refresh, *rest = left
+        publishes = [] if rest else [ARRIVALS]  # the last run publishes for all
+        made = desk.execute(REFRESH, [*refresh.models, *publishes], refresh)
+        yield made
+        failed.update(failure.table for failure in made.failures)
+        left = without(rest, desk.models, failed)
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[Failure]:
+    """The tables whose step failed; a run that failed outside any step counts as one of its own name."""
+    steps = [event for event in result.all_events if event.is_step_failure]
+    for event in steps:
+        table = str(event.step_key).replace("__", ".", 1)
+        yield Failure(table, _cause(event.step_failure_data.error) or str(event.message))
+    if not result.success and not steps:
+        for event in result.all_events:
+            if event.is_job_failure:
+                yield Failure(result.job_def.name, _cause(event.job_failure_data.error) or str(event.message))
+
+
+def _cause(error: SerializableErrorInfo | None) -> str:
+    """What was raised by our own code, in its own words: what Dagster wraps around it says nothing."""
+    if error is None:
+        return ""
+    own = error.cause or error
+    _, separator, message = own.message.partition(f"{own.cls_name}: ")
+    return (message if separator else own.message).strip()
+
+
+def _failed_checks(result: dg.ExecuteInProcessResult) -> Iterator[Failure]:
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed:
+            table = ".".join(evaluation.asset_key.path)
+            yield Failure(table, evaluation.description or evaluation.check_name)
