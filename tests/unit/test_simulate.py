@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -126,6 +127,33 @@ def test_more_days_only_add_days() -> None:
     short = {encoder.encode(s.content) for s in Workload(days=1, seed=3, rate=60, start=START).sent() if s.is_plain}
     long = {encoder.encode(s.content) for s in Workload(days=2, seed=3, rate=60, start=START).sent() if s.is_plain}
     assert short < long
+
+
+def test_days_that_have_landed_are_not_landed_again(tmp_path: Path) -> None:
+    """Forbids landing them again: each event that arrived with another body would be rejected at one more place."""
+    home = Settings(home=tmp_path)
+    simulate(home, days=2, seed=SEED, rate=60)
+    first = landed(home.landing)
+    assert simulate(home, days=1, seed=SEED, rate=60).events == 0
+    again = simulate(home, days=2, seed=SEED, rate=60)
+    assert (again.events, again.actions) == (0, 120)
+    simulate(home, days=3, seed=SEED, rate=60)
+    assert read_truth(again.truth).days == 3
+    simulate(Settings(home=tmp_path / "at once"), days=3, seed=SEED, rate=60)
+    at_once = landed(tmp_path / "at once" / "landing")
+    assert landed(home.landing)[: len(first)] == first
+    assert Counter(map(str, landed(home.landing))) == Counter(map(str, at_once))
+
+
+@pytest.mark.parametrize("sheet", ["no answer sheet", None])
+def test_a_landing_that_was_emptied_is_filled_again(tmp_path: Path, sheet: str | None) -> None:
+    home = Settings(home=tmp_path)
+    done = simulate(home, days=1, rate=10)
+    if sheet:
+        done.truth.write_text(sheet)
+    else:
+        shutil.rmtree(home.landing)
+    assert simulate(home, days=1, rate=10).events == done.events
 
 
 def test_other_seeds_rates_and_starts_are_other_worlds() -> None:

@@ -119,7 +119,11 @@ def simulate(
 
     with progress(f"Simulating {days} days ...") as done:
         landed = land(settings(), days=days, seed=seed, rate=rate, start=start.date(), progress=done)
-    remark(f"Landed {landed.events:,} events of {landed.actions:,} actions. What is true of them: {landed.truth}")
+    if landed.events:
+        remark(f"Landed {landed.events:,} events of {landed.actions:,} actions.")
+    else:
+        remark("These days have landed already.")
+    remark(f"What is true of them: {landed.truth}")
     remark("Next: oplake run")
 
 

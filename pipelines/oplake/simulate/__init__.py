@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import msgspec
+
 from oplake.events import encoder
 from oplake.landing.accept import accept, reject
 from oplake.landing.errors import Unusable
@@ -21,7 +23,7 @@ from oplake.landing.segments import SegmentWriter
 from oplake.settings import Settings
 from oplake.simulate.transit import BadLine, Sent, moment
 from oplake.simulate.truth import Truth, read_truth, write_truth
-from oplake.simulate.workload import Workload
+from oplake.simulate.workload import VERSION, Workload
 
 __all__ = ["START", "Simulated", "SimulationError", "Truth", "read_truth", "simulate", "truth_path"]
 
@@ -37,8 +39,8 @@ class SimulationError(ValueError):
 class Simulated:
     """What a simulation landed."""
 
-    actions: int
-    events: int  # lines landed, duplicates, conflicts and rejects included
+    actions: int  # that it knows of, landed now or before
+    events: int  # lines landed now, duplicates, conflicts and rejects included
     rejects: int  # unusable lines among them, landed as rejects
     by_kind: Mapping[str, int]
     truth: Path  # the answer sheet
@@ -62,6 +64,8 @@ def simulate(
 ) -> Simulated:
     """Land a simulated workload and write its answer sheet.
 
+    Days that the answer sheet says have landed before are not landed again.
+
     Args:
         days: How many days of work.
         seed: Which world: another seed has other goals and another course of things.
@@ -78,12 +82,16 @@ def simulate(
     """
     if days < 1 or rate < 0:
         raise SimulationError(f"a simulation takes at least 1 day and a rate of at least 0, not {days} and {rate}")
+    path = truth or truth_path(settings, seed)
+    landed_days = _landed_days(settings, path, seed=seed, rate=rate, start=start)
     workload = Workload(days=days, seed=seed, rate=rate, start=start)
     writer = SegmentWriter(settings.landing, segment_bytes=settings.segment_bytes, segment_age=settings.segment_age)
     by_kind: Counter[str] = Counter()
     lines: list[bytes] = []
     try:
         for sent in workload.sent():
+            if sent.day < landed_days:
+                continue
             kind, line = _line(sent, is_bulk=is_bulk)
             by_kind[kind] += 1
             lines.append(line)
@@ -96,8 +104,8 @@ def simulate(
     finally:
         writer.close()
     known = workload.truth()
-    path = truth or truth_path(settings, seed)
-    write_truth(path, known)
+    if days > landed_days:
+        write_truth(path, known)
     if progress:
         progress(1.0)
     return Simulated(
@@ -107,6 +115,21 @@ def simulate(
         by_kind=dict(sorted(by_kind.items())),
         truth=path,
     )
+
+
+def _landed_days(settings: Settings, path: Path, *, seed: int, rate: int, start: date) -> int:
+    """How many days of the same simulation have landed in this home.
+
+    Landing them again would add no event, but one more reject for every event that arrived with another body: such a
+    reject is known by its place in landing.
+    """
+    if not (path.is_file() and settings.landing.is_dir()):
+        return 0
+    try:
+        known = read_truth(path)
+    except msgspec.DecodeError:
+        return 0
+    return known.days if (known.version, known.seed, known.rate, known.start) == (VERSION, seed, rate, start) else 0
 
 
 def _line(sent: Sent, *, is_bulk: bool) -> tuple[str, bytes]:

@@ -44,6 +44,7 @@ class Sent(NamedTuple):
 
     received_us: int
     order: int  # of being made; breaks ties
+    day: int  # of the simulation that it was made for, from 0
     content: Event | BadLine
     is_plain: bool  # its line is exactly what accept would make of it: nothing to redact, cut, clamp or suspect
 
@@ -55,6 +56,7 @@ class Transit:
     """
 
     def __init__(self) -> None:
+        self.day = 0  # of the simulation that is being made
         self._under_way: list[Sent] = []
         self._made = 0
         self._bad_lines: dict[str, tuple[int, int]] = {}
@@ -91,5 +93,5 @@ class Transit:
             yield heapq.heappop(self._under_way)
 
     def _push(self, received_us: int, content: Event | BadLine, is_plain: bool) -> None:
-        heapq.heappush(self._under_way, Sent(received_us, self._made, content, is_plain))
+        heapq.heappush(self._under_way, Sent(received_us, self._made, self.day, content, is_plain))
         self._made += 1

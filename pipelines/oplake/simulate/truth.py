@@ -111,6 +111,7 @@ class RetryTruth(msgspec.Struct, kw_only=True, frozen=True):
 class Truth(msgspec.Struct, kw_only=True, frozen=True):
     """Everything that was true of one simulation."""
 
+    version: int  # of the simulator; another one makes other events of the same arguments
     seed: int
     days: int
     rate: int

@@ -139,6 +139,7 @@ class Workload:
         """Everything that reaches landing, in the order in which it is received."""
         midnight = int((datetime(self.start.year, self.start.month, self.start.day, tzinfo=UTC)).timestamp()) * SECOND
         for day in range(self.days):
+            self._transit.day = day
             dice = Dice("oplake", VERSION, self.seed, self.rate, self.start, day)
             yield from self._day(dice, day, midnight + day * DAY)
         yield from self._transit.arrived(midnight + (self.days + 365) * DAY)
@@ -673,6 +674,7 @@ class Workload:
             tally[0] += 1
             tally[1] += action.is_success
         return Truth(
+            version=VERSION,
             seed=self.seed,
             days=self.days,
             rate=self.rate,
