@@ -17,6 +17,7 @@ import pytest
 
 from oplake.events import decoder, encoder
 from oplake.landing.accept import accept
+from oplake.landing.recorder import Recorder
 from oplake.landing.segments import segments
 from oplake.scores import success_score
 from oplake.settings import Settings
@@ -27,6 +28,7 @@ from oplake.simulate.truth import ActionTruth
 from oplake.simulate.workload import Workload
 
 DAYS, SEED, RATE = 3, 11, 120
+NOT_SAID = {"event_id", "action_id", "parent_action_id", "received_at", "source"}  # what a recorder makes itself
 EXPECTED_DRAWS = [85, 3, 25, 48, 70]
 EXPECTED_WAITS = [1764, 524, 838]
 EXPECTED_UUID = "019b8b74-1800-744a-b696-59281a2c928e"
@@ -219,6 +221,42 @@ def test_progress_ends_at_one(tmp_path: Path) -> None:
     simulate(Settings(home=tmp_path), days=2, rate=130, progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
+
+
+def test_a_recorder_would_have_landed_the_same(tmp_path: Path) -> None:
+    """The simulator says what an agent says: one that recorded the same work lands the same, ids and arrival aside."""
+    now = [datetime(2026, 1, 5, tzinfo=UTC)]
+    recorder = Recorder(tmp_path, strict=True, clock=lambda: now[0])
+    began: dict[str, str] = {}
+    told: list[dict[str, Any]] = []
+    for sent in Workload(days=1, seed=SEED, rate=20, start=START).sent():
+        if not sent.is_plain:
+            continue
+        event = msgspec.to_builtins(sent.content)
+        now[0] = sent.content.ts
+        kind, action_id = event["kind"], event.get("action_id")
+        if kind == "action_begun":
+            keys = ("agent_id", "action_type", "goal_id", "expected_outcome", "acceptance_criteria", "playbook_ids")
+            began[action_id] = recorder.begin_action(**{key: event[key] for key in keys if key in event})
+        elif kind == "step":
+            keys = ("description", "state", "decision", "confidence", "actor")
+            assert recorder.record_step(began[action_id], **{key: event[key] for key in keys if key in event})
+        elif kind == "observation":
+            keys = ("observation_type", "data", "reported_by", "confidence")
+            assert recorder.record_observation(began[action_id], **{key: event[key] for key in keys if key in event})
+        elif kind == "action_completed":
+            assert recorder.complete_action(began[action_id], event["outcome"])
+        else:
+            continue
+        told.append({key: value for key, value in event.items() if key not in NOT_SAID})
+    recorder.close()
+    heard = [
+        {key: value for key, value in event.items() if key not in NOT_SAID}
+        for event in landed(tmp_path / "landing")
+        if event.get("outcome") != {"status": "timeout"}  # the recorder closes what never completed
+    ]
+    assert heard == told
+    assert len(told) > 150
 
 
 # --- what goes wrong on purpose ---------------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ SESSION_SHARE = 0.7  # of the actions that happen in a session with a user
 OPERATION_SHARE = 0.3  # of the tool uses that went well and are also logged by the gateway; failed ones always are
 SCENARIO_SHARE = 0.4  # of the actions beside which somebody works through a staffing scenario
 NOTE_SHARE = 0.3  # of the sessions after which the user says something
+LONGEST_WAIT_MS = 3_500  # for a tool: shorter than any pause after a step, so that what it reports is known to the next
 NO_EXPECTATION_SHARE = 0.03  # of the actions that say nothing about what they expect
 DIFF = """\
 --- a/src/{name}.py
@@ -298,7 +299,8 @@ class Workload:
             step_ids.append(step.event_id)
             step_index += 1
             if move.stage.tool:
-                self._report(dice, run, move, at_us + dice.skewed(800) * 1000, is_struck=is_struck)
+                wait_ms = min(dice.skewed(800), LONGEST_WAIT_MS)
+                self._report(dice, run, move, at_us + wait_ms * 1000, is_struck=is_struck)
         return step_ids
 
     def _report(self, dice: Dice, run: _Run, move: Move, at_us: int, *, is_struck: bool) -> None:
