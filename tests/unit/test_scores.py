@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oplake.scores import is_met, success_score
@@ -17,7 +17,7 @@ JSON = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=10,
+    max_leaves=5,
 )
 
 
@@ -78,11 +78,13 @@ def test_values_meet_as_documented(actual: Any, expected: Any, met: bool) -> Non
     assert is_met(actual, expected) is met
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=5), st.dictionaries(st.text(max_size=5), JSON, max_size=5))
 def test_a_score_is_a_share(outcome: dict[str, Any], expected: dict[str, Any]) -> None:
     assert 0.0 <= success_score(outcome, expected) <= 1.0
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(min_size=7, max_size=9), JSON.filter(lambda value: value is not None), min_size=1))
 def test_an_outcome_exactly_as_expected_scores_one(expected: dict[str, Any]) -> None:
     assert success_score(expected, expected) == 1.0

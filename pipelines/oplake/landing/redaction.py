@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, MutableMapping
-from functools import lru_cache
+from functools import cache, lru_cache
 
 REPLACEMENT = "[redacted:{}]"
 _REPLACED = re.compile(r"\[redacted:[a-z_]*\]?")
@@ -75,7 +75,6 @@ _KEYS: dict[str, str] = {
     ),
 }
 
-_BY_FORM = re.compile("|".join(f"(?P<{rule}>{pattern})" for rule, pattern in _KEYS.items()))
 _PARTS = ("aws_secret", "slack_hook", "discord_hook", "ibm", "softlayer", "soap")
 """Groups within a rule of `_KEYS` that hold the secret, where the rest of the match only says whose it is."""
 
@@ -286,8 +285,14 @@ def _replace(text: str, secrets: Iterator[tuple[int, int, str]], counts: Mutable
     return "".join([*parts, text[done:]]) if parts else text
 
 
+@cache
+def _forms() -> re.Pattern[str]:
+    """All of `_KEYS` as one; compiled when a text needs it first, because an agent pays for it at every start."""
+    return re.compile("|".join(f"(?P<{rule}>{pattern})" for rule, pattern in _KEYS.items()))
+
+
 def _by_form(text: str) -> Iterator[tuple[int, int, str]]:
-    for found in _BY_FORM.finditer(text):
+    for found in _forms().finditer(text):
         part = next((name for name in _PARTS if found[name] is not None), 0)
         rule = next(rule for rule in _KEYS if found[rule] is not None)
         yield *found.span(part), rule

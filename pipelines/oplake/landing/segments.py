@@ -164,10 +164,15 @@ class Segment:
     @property
     def started_at(self) -> datetime | None:
         """When it was opened, by its name; None for a file that was named by someone else."""
-        try:
-            return datetime.strptime(self.name.partition("-")[0], _NAME_TIME).replace(tzinfo=UTC)
-        except ValueError:
-            return None
+        return started_at(self.name)
+
+
+def started_at(name: str) -> datetime | None:
+    """When a segment of that name was opened; None for a name that somebody else chose."""
+    try:
+        return datetime.strptime(name.partition("-")[0], _NAME_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)
