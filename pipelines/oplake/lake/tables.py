@@ -168,7 +168,7 @@ class Lake:
                 size=each["size_bytes"],
                 day=each.get(f"partition.{DAY}"),
                 row_count=each["num_records"],
-                written_ms=round(each["modification_time"].timestamp() * 1000),
+                written_ms=each["modification_time"],
                 statistics="",
             )
             for each in self._adds(name, as_of)

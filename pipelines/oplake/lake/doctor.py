@@ -1,0 +1,304 @@
+"""What is wrong with landing, the tables and the views, in words, and the way out of it.
+
+Everything is read and compared: the bytes of landing with their checksums, what was taken in with what there is, what
+the logs say with what the files hold, and the views with the tables. Nothing is changed, not even to repair it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+from deltalake.exceptions import DeltaError
+
+from oplake.lake.archive import Archive, Archived, file_sha256
+from oplake.lake.commit import APPEND, REPLACE, Commit
+from oplake.lake.engine import engine
+from oplake.lake.errors import LakeError
+from oplake.lake.ingest import APP
+from oplake.lake.journal import Journal, Piece, covered
+from oplake.lake.landed import LANDED, SEGMENTS
+from oplake.lake.ledger import read_ledger
+from oplake.lake.spec import literal, quoted
+from oplake.lake.tables import Lake
+from oplake.lake.watermark import read_watermark
+from oplake.landing.segments import Segment, segments
+from oplake.settings import Settings
+
+READ_BYTES = 1 << 20  # of a segment at a time, to count its lines
+REBUILD = "oplake rebuild makes every table again from landing"
+BACKUP = "restore it from a backup"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, or worth knowing."""
+
+    severity: Literal["error", "warning", "note"]
+    what: str
+    where: str  # a file, folder, table or view
+    remedy: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Looks at everything and says what is wrong, the worst first; empty when all is well.
+
+    What is being written meanwhile may look unfinished; look again then.
+
+    Args:
+        settings: Where everything is.
+    """
+    lake = Lake(settings.lake, retention=settings.vacuum_after)
+    findings = [*_guarded(_examine_state, settings, lake)]
+    taken: dict[str, list[tuple[int, int]]] = {}
+    findings += _guarded(_examine_landing, settings, lake, taken)
+    findings += _guarded(_examine_archive, settings, taken)
+    rows: dict[str, int] = {}
+    for name in lake.names():
+        findings += _guarded(_examine_table, settings, lake, name, rows)
+    findings += _guarded(_examine_counts, settings, lake, rows)
+    findings += _guarded(_examine_views, settings, lake, rows)
+    order = ("error", "warning", "note")
+    return sorted(findings, key=lambda finding: order.index(finding.severity))
+
+
+def _guarded(check: Callable[..., Iterator[Finding]], *arguments: object) -> Iterator[Finding]:
+    """The findings of a check; one that cannot be carried out finds just that."""
+    try:
+        yield from check(*arguments)
+    except (LakeError, DeltaError, duckdb.Error, OSError) as error:
+        where = next((each for each in reversed(arguments) if isinstance(each, str)), "the lake")
+        yield Finding("error", f"it cannot be examined: {error}", where, REBUILD)
+
+
+def _examine_state(settings: Settings, lake: Lake) -> Iterator[Finding]:
+    """The journal, the watermark and what a crash may have left."""
+    journal = Journal(settings.landing)
+    done = lake.transaction(SEGMENTS.name, APP) or 0
+    try:
+        pending = journal.after(done)
+        read_watermark(settings.landing)
+    except LakeError as error:
+        yield Finding("error", str(error), str(settings.landing), "see there")
+    else:
+        if pending:
+            yield Finding(
+                "note",
+                f"an ingest is under way, or was interrupted: {len(pending)} batches are begun and not finished",
+                str(journal.path),
+                "the next ingest finishes them: oplake run",
+            )
+        if done and not journal.path.exists():
+            yield Finding(
+                "warning",
+                "the journal of ingest is gone: of two events that share an id, a rebuild may keep the other one",
+                str(journal.path),
+                f"{BACKUP}; without one, go on: ingest begins a new one",
+            )
+
+
+def _examine_landing(settings: Settings, lake: Lake, taken: dict[str, list[tuple[int, int]]]) -> Iterator[Finding]:
+    """The segments that are not archived, with what was taken in of them. Fills `taken`."""
+    counts: Counter[str] = Counter()
+    if lake.exists(SEGMENTS.name):
+        columns = "segment, start_offset, end_offset, events + duplicates + rejects"
+        with engine(settings) as connection:
+            told = connection.execute(f"SELECT {columns} FROM ({lake.relation_sql(SEGMENTS.name)})").fetchall()
+        taken |= covered(Piece(segment, start, end) for segment, start, end, _ in told)
+        for segment, _, _, count in told:
+            counts[segment] += count
+    there = {segment.name: segment for segment in segments(settings.landing)}
+    archived = Archive(settings.archive).entries()
+    for name in sorted(taken.keys() - there.keys() - archived.keys()):
+        yield Finding(
+            "error",
+            "a segment that was taken in is gone: its events are in the tables, but not in landing, which is the truth",
+            str(settings.landing / f"{name}.jsonl"),
+            f"{BACKUP}; a rebuild without it loses its events",
+        )
+    fresh = 0
+    for segment in there.values():
+        end = taken.get(segment.name, [(0, 0)])[-1][1]
+        fresh += max(0, segment.size - end)
+        yield from _examine_segment(segment, taken.get(segment.name, []), counts[segment.name])
+    if fresh:
+        yield Finding("note", f"{fresh:,} bytes are waiting to be taken in", str(settings.landing), "oplake run")
+
+
+def _examine_segment(segment: Segment, intervals: list[tuple[int, int]], count: int) -> Iterator[Finding]:
+    end = intervals[-1][1] if intervals else 0
+    where = str(segment.path)
+    if segment.size < end:
+        yield Finding("error", f"it was cut: {end:,} bytes were taken in and {segment.size:,} are there", where, BACKUP)
+        return
+    if segment.seal is not None and file_sha256(segment.path) != segment.seal.sha256:
+        yield Finding(
+            "error", "its bytes changed after it was sealed: the sha256 is not that of the seal", where, BACKUP
+        )
+        return
+    if len(intervals) > 1 or (intervals and intervals[0][0] > 0):
+        yield Finding("error", f"only these bytes of it were taken in: {intervals}", where, REBUILD)
+        return
+    lines = _count_lines(segment.path, end)
+    if lines != count:
+        yield Finding(
+            "error",
+            f"{lines:,} lines of it were read, but {count:,} are accounted for as events, duplicates or rejects",
+            where,
+            REBUILD,
+        )
+
+
+def _count_lines(path: Path, end: int) -> int:
+    """Lines with something in them, up to a byte."""
+    lines, left, rest = 0, end, b""
+    with path.open("rb") as file:
+        while left and (part := file.read(min(left, READ_BYTES))):
+            left -= len(part)
+            whole, newline, rest = (rest + part).rpartition(b"\n")
+            lines += sum(1 for line in whole.split(b"\n") if newline and line.strip())
+    return lines + bool(rest.strip())
+
+
+def _examine_archive(settings: Settings, taken: Mapping[str, list[tuple[int, int]]]) -> Iterator[Finding]:
+    """The archived segments."""
+    archive = Archive(settings.archive)
+    for damage in archive.damages():
+        yield Finding("error", f"archived segment: {damage.problem}", str(damage.path), f"{BACKUP}; rebuild needs it")
+    for entry in archive.entries().values():
+        yield from _examine_entry(archive, entry, taken.get(entry.segment, []))
+    for path in sorted(settings.archive.glob("*/*.tmp")):
+        yield Finding("note", "what an interrupted move to the archive left", str(path), "remove it")
+
+
+def _examine_entry(archive: Archive, entry: Archived, intervals: list[tuple[int, int]]) -> Iterator[Finding]:
+    if entry.bytes and intervals != [(0, entry.bytes)]:
+        yield Finding(
+            "error",
+            f"it is archived, but of its {entry.bytes:,} bytes only {intervals or 'none'} were taken in",
+            str(archive.path(entry)),
+            REBUILD,
+        )
+
+
+def _examine_table(settings: Settings, lake: Lake, name: str, rows: dict[str, int]) -> Iterator[Finding]:
+    """One table: what its log says, and what its files hold. Notes its rows in `rows`."""
+    version = lake.version(name)
+    files = lake.data_files(name, as_of=version)
+    is_whole = True
+    with engine(settings) as connection:
+        for file in files:
+            path = lake.folder(name) / file.path
+            if not path.exists():
+                yield Finding(
+                    "error", f"a file of table {name} is gone, with {file.row_count:,} rows", str(path), REBUILD
+                )
+                is_whole = False
+                continue
+            try:
+                # All values are read, for a file that was changed may well have its footer intact.
+                query = f"SELECT count(*), bit_xor(hash(held)) FROM read_parquet({literal(str(path))}) AS held"
+                [(count, _)] = connection.execute(query).fetchall()
+            except duckdb.Error as error:
+                yield Finding("error", f"a file of table {name} cannot be read: {error}", str(path), REBUILD)
+                is_whole = False
+                continue
+            if count != file.row_count:
+                what = f"a file of table {name} has {count:,} rows, and its log says {file.row_count:,}"
+                yield Finding("error", what, str(path), REBUILD)
+                is_whole = False
+    if is_whole:
+        rows[name] = sum(file.row_count for file in files)
+    yield from _examine_commits(lake, name, version)
+
+
+def _examine_commits(lake: Lake, name: str, version: int) -> Iterator[Finding]:
+    """Whether the days of a table have as many rows as its commits say that they got."""
+    expected = _expected_rows([commit for commit in lake.commits(name).commits if commit.version <= version])
+    if expected is None or not lake.spec(name).partition_by_day:
+        return
+    found = lake.rows_per_day(name, as_of=version)
+    for day in sorted(expected.keys() | found.keys()):
+        if expected.get(day, 0) != found.get(day, 0):
+            yield Finding(
+                "error",
+                f"day {day} of {name} has {found.get(day, 0):,} rows, but its commits brought {expected.get(day, 0):,}",
+                str(lake.folder(name)),
+                REBUILD,
+            )
+
+
+def _expected_rows(commits: list[Commit]) -> dict[date, int] | None:
+    """Rows by day as the commits tell; None where they do not reach back to a beginning."""
+    begins = [n for n, commit in enumerate(commits) if commit.operation == REPLACE and commit.is_whole]
+    if not begins and any(commit.operation not in (APPEND, REPLACE) for commit in commits):
+        return None
+    rows: dict[date, int] = {}
+    for commit in commits[begins[-1] if begins else 0 :]:
+        for day, count in commit.days.items():
+            rows[day] = rows.get(day, 0) + count if commit.operation == APPEND else count
+    return {day: count for day, count in rows.items() if count}
+
+
+def _examine_counts(settings: Settings, lake: Lake, rows: Mapping[str, int]) -> Iterator[Finding]:
+    """Landing against the tables: what was taken in, and what stands there."""
+    landed = [spec.name for spec in LANDED.values()]
+    missing = [name for name in landed if not lake.exists(name)]
+    if SEGMENTS.name in rows:
+        for name in missing:
+            yield Finding("error", f"table {name} is gone", str(lake.folder(name)), REBUILD)
+    if not all(name in rows for name in (*landed, SEGMENTS.name)) or Journal(settings.landing).after(
+        lake.transaction(SEGMENTS.name, APP) or 0
+    ):
+        return  # named already, or an ingest is half done
+    query = f"SELECT coalesce(sum(events + rejects), 0) FROM ({lake.relation_sql(SEGMENTS.name)})"
+    with engine(settings) as connection:
+        [(told,)] = connection.execute(query).fetchall()
+    found = sum(rows[name] for name in landed)
+    if told != found:
+        yield Finding(
+            "error",
+            f"{int(told):,} events and rejects were taken in, but the landed tables have {found:,} rows",
+            str(lake.root / "landed"),
+            REBUILD,
+        )
+    read_ledger(lake)  # raises when lake.arrivals and the logs disagree
+
+
+def _examine_views(settings: Settings, lake: Lake, rows: Mapping[str, int]) -> Iterator[Finding]:
+    """The views in `oplake.duckdb` against the tables."""
+    where = str(settings.views)
+    renew = "oplake upkeep publishes fresh ones"
+    if not settings.views.exists():
+        if rows:
+            yield Finding("warning", "there are no views", where, renew)
+        return
+    with duckdb.connect(where, read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        query = "SELECT schema_name || '.' || view_name, sql FROM duckdb_views() WHERE NOT internal"
+        views: dict[str, str] = dict(connection.execute(query).fetchall())
+        for name in lake.names():
+            if name not in views:
+                yield Finding("warning", f"table {name} has no view", where, renew)
+                continue
+            schema, table = name.split(".")
+            try:
+                query = f"SELECT count(*) FROM {quoted(schema)}.{quoted(table)}"
+                [(count,)] = connection.execute(query).fetchall()
+            except duckdb.Error as error:
+                yield Finding("error", f"view {name} cannot be read: {error}", where, renew)
+                continue
+            if name in rows and count != rows[name]:
+                what = f"view {name} shows {count:,} rows, and the table has {rows[name]:,}: it is of an older version"
+                yield Finding("warning", what, where, renew)
+            elif not all(path in views[name] for path in lake.files(name)):
+                yield Finding("note", f"view {name} is of an older version of the table", where, renew)
+        gone = sorted(views.keys() - set(lake.names()) - {""})
+        for name in gone:
+            if not name.startswith("main."):
+                yield Finding("warning", f"view {name} is of a table that is no more", where, renew)

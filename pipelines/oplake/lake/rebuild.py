@@ -1,0 +1,168 @@
+"""The lake made again from landing alone.
+
+The landed tables are made beside the ones that stand, in the order in which events were met, and then put in their
+place, each in one commit, so that whoever reads sees the old table or the new one. Models are computed from them
+without Dagster, once over all days: a year of them costs minutes there, nearly all of it for the records of the runs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
+
+from oplake.lake.catalog import publish_views
+from oplake.lake.engine import engine
+from oplake.lake.errors import LakeError, SchemaChanged
+from oplake.lake.ingest import APP, IngestReport, Intake, Listener, ingest_lock
+from oplake.lake.landed import INGESTED, LANDED, SEGMENTS, WATERMARK
+from oplake.lake.ledger import ARRIVALS, publish_arrivals, read_ledger
+from oplake.lake.parquet import GROUP_ROWS
+from oplake.lake.spec import TableSpec
+from oplake.lake.tables import Lake
+from oplake.lake.watermark import publish_watermark
+from oplake.settings import Settings
+
+if TYPE_CHECKING:
+    from oplake.models.sql_file import Models
+
+BESIDE = ".rebuilding"  # the lake that is made beside, within the home
+
+
+@dataclass(frozen=True)
+class RebuildReport:
+    """What a rebuild made."""
+
+    ingest: IngestReport
+    rows: Mapping[str, int]  # of every table that was made again
+
+
+def rebuild(
+    settings: Settings,
+    *,
+    now: datetime,
+    progress: Listener | None = None,
+    on_table: Callable[[str, int], None] | None = None,
+) -> RebuildReport:
+    """Makes every landed table, those of schema `lake` and every model again, and reports once.
+
+    After a crash the tables are the old or the new ones, which say the same; another rebuild makes them all.
+
+    Args:
+        settings: Where landing and lake are.
+        now: The present time.
+        progress: Called after every durable step of reading landing.
+        on_table: Called with the name and the rows of each table when it is in place.
+
+    Raises:
+        IngestBusy: An ingest is under way; try again.
+        LakeError: Landing or the archive is damaged: nothing was replaced.
+        ModelError: A model cannot be loaded (nothing was replaced) or computed.
+    """
+    from oplake.models.sql_file import load_models, sql_folder  # lazily: whoever never rebuilds never loads sqlglot
+
+    models = load_models(sql_folder(), (*INGESTED, ARRIVALS))
+    rows: dict[str, int] = {}
+
+    def in_place(name: str, count: int) -> None:
+        rows[name] = count
+        if on_table is not None:
+            on_table(name, count)
+
+    with ingest_lock(settings):
+        shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
+        beside = Lake(settings.home / BESIDE / "lake")
+        try:
+            with Intake(settings, beside, now, progress, is_rebuild=True) as intake:
+                intake.finish()
+                intake.take_in_new()
+                report = intake.report()
+                done = intake.done
+            lake = Lake(settings.lake, retention=settings.vacuum_after)
+            specs = [*INGESTED, *(model.spec for model in models)]
+            broken = [spec.name for spec in specs if _stand(lake, spec)]
+            # `lake.segments` last, as in any ingest: it says that the others are whole.
+            for spec in sorted(INGESTED, key=lambda spec: spec is SEGMENTS):
+                if spec is not WATERMARK:
+                    in_place(spec.name, _put_in_place(settings, spec, beside, lake, done))
+            assert report.watermark is not None  # an intake that read everything has one
+            publish_watermark(lake, report.watermark)
+        finally:
+            shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
+        _build_models(settings, lake, models, report.watermark, in_place)
+        _renew_arrivals(lake, is_anew=bool(broken))
+    publish_views(settings)
+    return RebuildReport(report, rows)
+
+
+def _put_in_place(settings: Settings, spec: TableSpec, beside: Lake, lake: Lake, done: int) -> int:
+    """Replaces a table by the one made beside, in one commit."""
+    if spec is SEGMENTS and (lake.transaction(spec.name, APP) or 0) < done:
+        # Before the rows: should we die in between, what is there twice is found to be there.
+        lake.append(spec.name, spec.arrow_schema.empty_table(), transactions={APP: done})
+    days: list[date | None] = [*beside.rows_per_day(spec.name)] if spec.partition_by_day else [None]
+
+    def batches() -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(spec.arrow_schema, _sorted_days(settings, spec, beside, days))
+
+    return lake.replace(spec.name, batches, start=None, stop=None).row_count
+
+
+def _sorted_days(settings: Settings, spec: TableSpec, lake: Lake, days: list[date | None]) -> Iterator[pa.RecordBatch]:
+    """The rows of a table a day at a time, which is as much as has to be sorted at once."""
+    with engine(settings) as connection:
+        for day in days:
+            query = f"{lake.relation_sql(spec.name, start=day, stop=day)} ORDER BY {spec.order_sql}"
+            for batch in connection.sql(query).to_arrow_reader(GROUP_ROWS):
+                yield batch.cast(spec.arrow_schema)
+
+
+def _stand(lake: Lake, spec: TableSpec) -> bool:
+    """Has a table stand with its present columns; returns whether it was so broken that it had to be made anew."""
+    try:
+        lake.create(spec)
+    except SchemaChanged:
+        lake.recreate(spec)
+    except (DeltaError, LakeError, OSError, ValueError):  # its log cannot be read, so there is nothing to keep
+        shutil.rmtree(lake.folder(spec.name))
+        Lake(lake.root, retention=lake.retention).create(spec)
+        return True
+    return False
+
+
+def _build_models(
+    settings: Settings, lake: Lake, models: Models, watermark: datetime, in_place: Callable[[str, int], None]
+) -> None:
+    """Computes every model once, upstream first, over all days that have rows or had some."""
+    from oplake.models.build import build
+
+    landed = {day for spec in LANDED.values() for day in lake.rows_per_day(spec.name)}
+    for model in models:
+        days = landed | set(lake.rows_per_day(model.name))
+        if model.partition is None:
+            start = stop = None
+        elif days := {day for day in days if day >= settings.first_day}:
+            start, stop = min(days), max(days)
+        else:
+            continue
+        built = build(lake, model, start=start, stop=stop, settings=settings, watermark=watermark)
+        in_place(model.name, built.rows)
+
+
+def _renew_arrivals(lake: Lake, *, is_anew: bool) -> None:
+    """Brings `lake.arrivals` up to date; from nothing where it cannot be read or tells of a table that is no more."""
+    try:
+        if not is_anew:
+            publish_arrivals(lake)
+            read_ledger(lake)
+            return
+    except (LakeError, DeltaError, duckdb.Error, OSError):
+        pass
+    shutil.rmtree(lake.folder(ARRIVALS.name), ignore_errors=True)
+    publish_arrivals(lake)

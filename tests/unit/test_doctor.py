@@ -1,0 +1,200 @@
+"""The doctor names what is wrong: each test breaks one thing on purpose."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.landed_events import NOW, event, land, land_bytes, step, take_in
+
+from oplake.lake.catalog import publish_views
+from oplake.lake.doctor import examine
+from oplake.lake.journal import Journal
+from oplake.lake.ledger import publish_arrivals
+from oplake.lake.tables import Lake
+from oplake.lake.upkeep import upkeep
+from oplake.settings import Settings
+
+LATER = NOW + timedelta(days=1)
+
+
+@pytest.fixture
+def healthy(settings: Settings) -> Settings:
+    """A home with an archived segment, one that is not archived yet, and fresh views."""
+    land(settings, [step(n) for n in range(50)])
+    land_bytes(settings, b"nonsense\n\n" + step(60)[:30])
+    take_in(settings)
+    upkeep(settings, now=LATER)
+    land(settings, [event("note", "n", user_id="u", note="n"), step(1, description="other"), step(1)], writer="x")
+    take_in(settings, now=LATER)
+    publish_arrivals(Lake(settings.lake))
+    publish_views(settings)
+    return settings
+
+
+def test_all_is_well(healthy: Settings) -> None:
+    assert examine(healthy) == []
+
+
+def test_an_empty_home_is_well(settings: Settings) -> None:
+    assert examine(settings) == []
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 16
+    path.write_bytes(data)
+
+
+def only(settings: Settings, pattern: str) -> Path:
+    [path] = settings.home.glob(pattern)
+    return path
+
+
+def lose_rows(settings: Settings) -> None:
+    only(settings, "lake/landed/notes/day=*/*.parquet").unlink()
+
+
+def harm_parquet(settings: Settings) -> None:
+    path = only(settings, "lake/landed/notes/day=*/*.parquet")
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def edit_row_count(settings: Settings) -> None:
+    log = Lake(settings.lake).folder("landed.notes") / "_delta_log"
+    last = max(log.glob("*.json"))
+    lines = last.read_text().splitlines()
+    for n, line in enumerate(lines):
+        action = json.loads(line)
+        if "add" in action:
+            stats = json.loads(action["add"]["stats"])
+            action["add"]["stats"] = json.dumps(stats | {"numRecords": 7})
+            lines[n] = json.dumps(action)
+    last.write_text("\n".join(lines) + "\n")
+
+
+def drop_a_commit(settings: Settings) -> None:
+    log = Lake(settings.lake).folder("landed.notes") / "_delta_log"
+    max(log.glob("*.json")).unlink()
+
+
+def break_log(settings: Settings) -> None:
+    for path in (Lake(settings.lake).folder("landed.ops") / "_delta_log").glob("*.json"):
+        path.write_text("nonsense")
+
+
+def drop_table(settings: Settings) -> None:
+    shutil.rmtree(Lake(settings.lake).folder("landed.notes"))
+
+
+def flip_archive(settings: Settings) -> None:
+    flip(only(settings, "landing/archive/*/*-w-*.jsonl.zst"))
+
+
+def lose_archive(settings: Settings) -> None:
+    only(settings, "landing/archive/*/*-w-*.jsonl.zst").unlink()
+
+
+def flip_segment(settings: Settings) -> None:
+    flip(only(settings, "landing/*-x-*.jsonl"))
+
+
+def cut_segment(settings: Settings) -> None:
+    path = only(settings, "landing/*-x-*.jsonl")
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def lose_segment(settings: Settings) -> None:
+    only(settings, "landing/*-x-*.jsonl").unlink()
+
+
+def lose_journal(settings: Settings) -> None:
+    Journal(settings.landing).path.unlink()
+
+
+def harm_journal(settings: Settings) -> None:
+    path = Journal(settings.landing).path
+    path.write_bytes(path.read_bytes() + b"nonsense\n")
+
+
+def harm_watermark(settings: Settings) -> None:
+    (settings.landing / "watermark.json").write_text("{")
+
+
+def stale_views(settings: Settings) -> None:
+    land(settings, [step(200)], writer="new")
+    take_in(settings, now=LATER)
+
+
+def lose_views(settings: Settings) -> None:
+    settings.views.unlink()
+
+
+def begin_and_die(settings: Settings) -> None:
+    land(settings, [step(300)], writer="new")
+
+    def die(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        take_in(settings, progress=die)
+
+
+def wait(settings: Settings) -> None:
+    land(settings, [step(400)], writer="new")
+
+
+@pytest.mark.parametrize(
+    ("harm", "severity", "what", "where", "remedy"),
+    [
+        (lose_rows, "error", "landed.notes is gone, with 1 rows", ".parquet", "oplake rebuild"),
+        (harm_parquet, "error", "landed.notes cannot be read", ".parquet", "oplake rebuild"),
+        (edit_row_count, "error", "has 1 rows, and its log says 7", ".parquet", "oplake rebuild"),
+        (drop_a_commit, "error", "events and rejects were taken in", "landed", "oplake rebuild"),
+        (break_log, "error", "cannot be examined", "landed.ops", "oplake rebuild"),
+        (drop_table, "error", "landed.notes is gone", "notes", "oplake rebuild"),
+        (flip_archive, "error", "its bytes changed", ".jsonl.zst", "backup"),
+        (lose_archive, "error", "the file is gone", ".jsonl.zst", "backup"),
+        (flip_segment, "error", "changed after it was sealed", ".jsonl", "backup"),
+        (cut_segment, "error", "it was cut", ".jsonl", "backup"),
+        (lose_segment, "error", "taken in is gone", ".jsonl", "backup"),
+        (lose_journal, "warning", "journal of ingest is gone", "ingest.journal", "backup"),
+        (harm_journal, "error", "damaged line", "landing", "see there"),
+        (harm_watermark, "error", "is damaged", "landing", "see there"),
+        (stale_views, "warning", "view landed.steps shows 50 rows, and the table has 51", "oplake.duckdb", "upkeep"),
+        (lose_views, "warning", "there are no views", "oplake.duckdb", "upkeep"),
+        (begin_and_die, "note", "1 batches are begun", "ingest.journal", "oplake run"),
+        (wait, "note", "bytes are waiting", "landing", "oplake run"),
+    ],
+)
+def test_what_is_broken_is_named(
+    healthy: Settings, harm: Callable[[Settings], None], severity: str, what: str, where: str, remedy: str
+) -> None:
+    harm(healthy)
+    findings = examine(healthy)
+    named = [each for each in findings if what in each.what]
+    assert named, findings
+    assert (named[0].severity, where in named[0].where, remedy in named[0].remedy) == (severity, True, True), named[0]
+
+
+def test_the_worst_comes_first(healthy: Settings) -> None:
+    wait(healthy)
+    lose_views(healthy)
+    lose_rows(healthy)
+    severities = [finding.severity for finding in examine(healthy)]
+    assert severities == sorted(severities, key=["error", "warning", "note"].index)
+    assert len(set(severities)) == 3
+
+
+def test_looking_changes_nothing(healthy: Settings) -> None:
+    def state() -> dict[Path, tuple[int, int]]:
+        files = (path for path in healthy.home.rglob("*") if path.is_file())
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+    before = state()
+    examine(healthy)
+    assert state() == before

@@ -1,0 +1,184 @@
+"""A rebuild makes the same tables from landing alone, and nobody who reads meanwhile notices."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.landed_events import NOON, NOW, event, everything, land, land_bytes, rows, step, take_in
+
+from oplake.lake.archive import Archive
+from oplake.lake.catalog import connect
+from oplake.lake.doctor import examine
+from oplake.lake.errors import LakeError
+from oplake.lake.ingest import IngestBusy, ingest_lock
+from oplake.lake.journal import Journal
+from oplake.lake.ledger import publish_arrivals
+from oplake.lake.rebuild import rebuild
+from oplake.lake.rejects import replay
+from oplake.lake.tables import Lake
+from oplake.lake.upkeep import upkeep
+from oplake.landing.accept import reject
+from oplake.landing.segments import SegmentWriter
+from oplake.settings import Settings
+
+LATER = NOW + timedelta(days=1)
+
+
+def live_through_much(settings: Settings) -> SegmentWriter:
+    """Conflicts, duplicates, rejects, a replay, late events, an archive, and writers that grow side by side."""
+    first = SegmentWriter(settings.landing, writer="a", clock=lambda: NOON)
+    second = SegmentWriter(settings.landing, writer="b", clock=lambda: NOON)
+    second.append([step(n) for n in range(40)])
+    second.append([event("note", "n1", user_id="u", note="the second writer was read first")])
+    take_in(settings)
+    first.append([step(n, received_at=NOON + timedelta(seconds=9)) for n in range(20, 60)])
+    first.append([event("note", "n1", user_id="u", note="the name of its segment comes first")])
+    land_bytes(settings, b"nonsense\n" + step(70) + b"\n" + step(71)[:30])
+    again = b'{"kind": "note", "user_id": "u", "note": "again"}'
+    landed = reject(again, reason="r", origin="http", line=0, byte_offset=0, received_at=NOON).line
+    land(settings, [landed, step(1, description="other"), step(80, ts=NOON - timedelta(days=9), received_at=NOON)])
+    take_in(settings, now=NOW + timedelta(minutes=1))
+    replay(settings, now=NOW + timedelta(minutes=2))
+    take_in(settings, now=NOW + timedelta(minutes=3))
+    first.close()
+    upkeep(settings, now=NOW + timedelta(minutes=4))
+    second.append([step(90)])
+    take_in(settings, now=LATER)
+    return second
+
+
+def models_of(settings: Settings) -> dict[str, list[dict[str, object]]]:
+    lake = Lake(settings.lake)
+    return {name: rows(settings, name) for name in lake.names() if name.startswith("attribution.")}
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_rebuild_makes_equal_tables(settings: Settings, is_lost: bool) -> None:
+    """Reading the segments by name would keep the other note, and stamp rejects with the time of the rebuild."""
+    writer = live_through_much(settings)
+    before = everything(settings)
+    assert {len(before[f"landed.{table}"]) > 0 for table in ("steps", "notes", "rejects", "replays")} == {True}
+    assert Archive(settings.archive).entries()
+    rebuild(settings, now=LATER)
+    models = models_of(settings)
+    if is_lost:
+        shutil.rmtree(settings.lake)
+    reports: list[str] = []
+    report = rebuild(settings, now=LATER, on_table=lambda name, _: reports.append(name))
+    assert everything(settings) == before
+    assert models_of(settings) == models
+    assert len(models) > 3
+    assert sorted(reports) == sorted(report.rows)
+    assert take_in(settings, now=LATER).bytes == 0
+    assert [finding for finding in examine(settings) if finding.severity == "error"] == []
+    writer.close()
+
+
+def test_a_rebuild_does_not_depend_on_the_size_of_batches(settings: Settings) -> None:
+    writer = live_through_much(settings.model_copy(update={"ingest_bytes": 4096}))
+    before = everything(settings)
+    rebuild(settings, now=LATER)
+    assert everything(settings) == before
+    writer.close()
+
+
+def test_a_rebuild_takes_in_what_is_new(settings: Settings) -> None:
+    land(settings, [step(n) for n in range(10)])
+    take_in(settings)
+    land(settings, [step(20)], writer="x")
+    assert rebuild(settings, now=LATER).ingest.events == 11
+    assert take_in(settings, now=LATER).bytes == 0
+    assert len(rows(settings, "landed.steps")) == 11
+
+
+def test_without_the_journal_a_rebuild_finds_everything_in_the_archive(settings: Settings) -> None:
+    land(settings, [step(n) for n in range(10)])
+    take_in(settings)
+    upkeep(settings, now=LATER)
+    Journal(settings.landing).path.unlink()
+    rebuild(settings, now=LATER)
+    assert len(rows(settings, "landed.steps")) == 10
+
+
+@pytest.mark.parametrize("harm", ["log", "arrivals"])
+def test_a_broken_log_is_made_anew(settings: Settings, harm: str) -> None:
+    land(settings, [step(n) for n in range(10)])
+    take_in(settings)
+    lake = Lake(settings.lake)
+    publish_arrivals(lake)
+    name = {"log": "steps", "arrivals": "arrivals"}[harm]
+    [folder] = settings.lake.glob(f"*/{name}")
+    for path in (folder / "_delta_log").glob("*.json"):
+        path.write_text("nonsense")
+    rebuild(settings, now=LATER)
+    assert len(rows(settings, "landed.steps")) == 10
+    assert [finding for finding in examine(settings) if finding.severity == "error"] == []
+
+
+def test_a_damaged_archive_stops_a_rebuild_before_it_replaces_anything(settings: Settings) -> None:
+    land(settings, [step(n) for n in range(10)])
+    take_in(settings)
+    upkeep(settings, now=LATER)
+    before = everything(settings)
+    [path] = settings.archive.glob("*/*.jsonl.zst")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(LakeError, match="backup"):
+        rebuild(settings, now=LATER)
+    assert everything(settings) == before
+    assert not (settings.home / ".rebuilding").exists()
+
+
+def test_a_rebuild_waits_for_no_ingest(settings: Settings) -> None:
+    with ingest_lock(settings), pytest.raises(IngestBusy):
+        rebuild(settings, now=LATER)
+
+
+def test_a_crash_at_any_table_is_made_good(settings: Settings) -> None:
+    writer = live_through_much(settings)
+    before = everything(settings)
+    for deaths in range(4):
+        left = [deaths * 5]
+
+        def die(_name: str, _rows: int, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            rebuild(settings, now=LATER, on_table=die)
+        take_in(settings, now=LATER)
+        assert everything(settings) == before
+    writer.close()
+
+
+@pytest.mark.slow
+def test_no_reader_fails_during_a_rebuild(settings: Settings, tmp_path: Path) -> None:
+    """Dropping the tables first, as one would by hand, leaves readers with nothing for as long as it takes."""
+    land(settings, [step(n) for n in range(500)])
+    take_in(settings)
+    rebuild(settings, now=LATER)
+    failures: list[Exception] = []
+    counts: set[tuple[int, int]] = set()
+    is_done = threading.Event()
+
+    def read() -> None:
+        while not is_done.is_set():
+            try:
+                with connect(settings) as connection:
+                    query = "SELECT (SELECT count(*) FROM landed.steps), (SELECT count(*) FROM lake.segments)"
+                    counts.update(connection.execute(query).fetchall())
+            except Exception as error:  # noqa: BLE001  # a reader must never fail, in any way
+                failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(2):
+        rebuild(settings, now=LATER)
+    is_done.set()
+    reader.join()
+    assert failures == []
+    assert counts == {(500, 1)}
