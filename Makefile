@@ -34,25 +34,25 @@ install: $(INSTALLED) ## Create .venv with the locked versions
 
 .PHONY: test
 test: $(INSTALLED) ## Run the whole suite (WORKERS=2 processes)
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 .PHONY: test-fast
 test-fast: $(INSTALLED) ## Run what takes less than a minute, for the working loop
-	$(BIN)/pytest -n $(WORKERS) -m 'not slow'
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not slow'
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style, types, SQL, and that the generated pages of docs/ are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --processes 1 --disable-progress-bar sql
+	$(BIN)/sqlfluff lint --processes 1 --disable-progress-bar sql docs/questions
 	$(BIN)/oplake docs --check
 
 .PHONY: format
 format: $(INSTALLED) ## Put Python and SQL in shape, and write the generated pages of docs/ anew
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/sqlfluff fix --processes 1 --disable-progress-bar --quiet sql
+	$(BIN)/sqlfluff fix --processes 1 --disable-progress-bar --quiet sql docs/questions
 	$(BIN)/oplake docs
 
 .PHONY: bench

@@ -11,7 +11,6 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from oplake.lake.tables import Lake
 from oplake.settings import CHECKOUT
 
 NOTEBOOK = CHECKOUT / "notebooks" / "explore.ipynb"
@@ -27,43 +26,49 @@ def test_the_notebook_is_kept_without_outputs() -> None:
 
 
 @pytest.mark.slow
-def test_the_notebook_answers_while_runs_are_writing(
+def test_the_notebook_answers_while_a_run_is_writing(
     worked_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader that waited for the writer, or met half of its files, would make notebooks useless during runs."""
+    """A reader that waited for the writer, or met half of its files, would make notebooks useless during runs.
+
+    Between any two cells the run writes one more table, and in every cell it is in the midst of its work.
+    """
     home = tmp_path / "home"
     shutil.copytree(worked_home, home)
     monkeypatch.setenv("OPLAKE_HOME", str(home))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    command = [sys.executable, "-c", RUN_AGAIN_AND_AGAIN]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as runs:
-        assert runs.stdin is not None
-        assert runs.stdout is not None
-        assert runs.stdout.readline() == "ran\n"
-        before = _commits(home)
-        NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-        assert _commits(home) > before, "no run wrote meanwhile, so nothing was shown"
-        runs.stdin.close()
-        assert runs.wait(timeout=120) == 0
+    written: list[str] = []
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", A_RUN_THAT_WAITS], stdin=pipe, stdout=pipe, text=True) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        begun = run.stdout.readline()
+
+        def write_one_more(**_: object) -> None:
+            nonlocal begun
+            print(file=run.stdin, flush=True)
+            written.append(begun.strip())
+            begun = run.stdout.readline()  # type: ignore[union-attr]
+
+        NotebookClient(notebook, timeout=120, kernel_name="python3", on_cell_executed=write_one_more).execute()
+        assert run.poll() is None
+        run.stdin.close()
+        assert run.wait(timeout=120) == 0
+    assert "attribution.steps" in written
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    charts = [output for output in outputs if any(key.startswith("application/vnd.vega") for key in output.data)]
+    charts = [output for output in outputs if "vega-lite" in output.data.get("text/html", "")]
     assert len(charts) == 3
 
 
-RUN_AGAIN_AND_AGAIN = """
-import select, sys
+A_RUN_THAT_WAITS = """
+import sys
 from datetime import UTC, datetime
 from oplake.orchestration.run import run
-from oplake.lake.tables import Lake
 from oplake.settings import Settings
 
-while not select.select([sys.stdin], [], [], 0)[0]:
-    report = run(Settings(), now=datetime.now(UTC), everything=True)
-    assert report.is_success, report.failures
-    print("ran", flush=True)
+def wait(step):
+    print(step.table, flush=True)
+    sys.stdin.readline()
+
+assert run(Settings(), now=datetime.now(UTC), everything=True, watch=wait).is_success
 """
-
-
-def _commits(home: Path) -> int:
-    lake = Lake(home / "lake")
-    return sum(lake.version(name) for name in lake.names())

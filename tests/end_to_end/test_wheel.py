@@ -21,7 +21,7 @@ import pytest
 from oplake import settings
 from oplake.models.sql_file import sql_folder
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 
 class Installed(NamedTuple):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oplake.cli.app import LOOK, CommandError, app, command, default_command, export_app, rejects_app, settings
-from oplake.cli.terminal import Format, console, print_table, remark, write_result
+from oplake.cli.app import KEEP, LOOK, CommandError, app, command, default_command, export_app, rejects_app, settings
+from oplake.cli.terminal import Format, busy, console, print_table, remark, write_result
 
 if TYPE_CHECKING:
     from oplake.lake.catalog import TableSummary
@@ -169,6 +169,24 @@ def rejects(
         ],
     )
     remark("After a fix: oplake rejects replay, then oplake run.")
+
+
+@command(app, "doctor", panel=KEEP)
+def doctor() -> None:
+    """Compare landing, tables and views, and say what is wrong and what to do. Exits with 1 when something is."""
+    from oplake.lake.doctor import examine
+
+    with busy("Examining landing, archive, tables and views ..."):
+        findings = examine(settings())
+    if not findings:
+        remark("All is well.")
+        return
+    print_table(
+        ["", "where", "what is wrong", "what to do"],
+        [(each.severity, each.where, each.what, each.remedy) for each in findings],
+    )
+    if any(each.severity == "error" for each in findings):
+        raise typer.Exit(1)
 
 
 @command(app, "docs", is_hidden=True)
