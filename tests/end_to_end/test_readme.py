@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 import pytest
 
-from oplake.settings import CHECKOUT
+from oplake.lake.catalog import connect
+from oplake.reference.questions import answer, read_questions
+from oplake.settings import CHECKOUT, Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("readme")]
 
@@ -132,3 +134,15 @@ def test_the_python_of_the_readme_records(clone: Path, environment: Mapping[str,
         oplake sql -f csv 'SELECT status, step_count, observation_count FROM attribution.actions'
     """
     assert _plain(_run(command, clone, environment)) == ["status,step_count,observation_count", "completed,1,1"]
+
+
+def test_the_answers_in_docs_are_those_of_the_demo(clone: Path, environment: Mapping[str, str]) -> None:
+    """`oplake docs --answers` writes them down; here they are asked again."""
+    _run("make demo", clone, environment)
+    wrong = []
+    with connect(Settings(home=clone / "data")) as lake:
+        for name, question in read_questions(CHECKOUT / "docs" / "questions").items():
+            found = answer(lake, question)
+            if found != question.answer:
+                wrong.append(f"{name}: {found}")
+    assert not wrong
