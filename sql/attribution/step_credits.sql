@@ -47,6 +47,14 @@ shared AS (
     FROM weighed
 ),
 
+open_actions AS (
+    SELECT
+        day,
+        action_id
+    FROM attribution.actions
+    WHERE status = 'open' AND day BETWEEN $start AND $stop
+),
+
 long_actions AS (
     SELECT
         day,
@@ -57,18 +65,19 @@ long_actions AS (
     GROUP BY day, action_id
 ),
 
-open_actions AS (
-    SELECT
-        day,
-        action_id
-    FROM attribution.actions
-    WHERE status = 'open' AND day BETWEEN $start AND $stop
-),
-
 apart AS (
     SELECT day, action_id FROM long_actions
     UNION ALL
     SELECT day, action_id FROM open_actions
+),
+
+long_closed AS (
+    SELECT
+        long_actions.day,
+        long_actions.action_id,
+        long_actions.last_position
+    FROM long_actions
+    ANTI JOIN open_actions ON long_actions.day = open_actions.day AND long_actions.action_id = open_actions.action_id
 ),
 
 weighed_from_end AS (
@@ -78,8 +87,8 @@ weighed_from_end AS (
         step.position,
         pow(0.9, long_action.last_position - step.position) * (0.5 + 0.5 * step.confidence) AS weight
     FROM attribution.steps AS step
-    INNER JOIN long_actions AS long_action ON step.day = long_action.day AND step.action_id = long_action.action_id
-    ANTI JOIN open_actions ON step.day = open_actions.day AND step.action_id = open_actions.action_id
+    INNER JOIN long_closed AS long_action ON step.day = long_action.day AND step.action_id = long_action.action_id
+    WHERE step.day BETWEEN $start AND $stop
 ),
 
 credits AS (

@@ -48,8 +48,8 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
         if how == "same":
             outcome[key] = _shuffled(draw, value)
         elif how == "near" and isinstance(value, (int, float)) and not isinstance(value, bool):
-            outcome[key] = float(value) * draw(st.sampled_from([0.89, 0.9, 1.0, 1.1, 1.11])) + draw(
-                st.sampled_from([0.0, 0.05, -0.05])
+            outcome[key] = float(value) * draw(st.sampled_from([0.89, 0.899, 0.9, 1.0, 1.1, 1.101, 1.11])) + draw(
+                st.sampled_from([0.0, 0.05, -0.05, 0.051])
             )
             if abs(outcome[key]) == float("inf"):
                 outcome[key] = value

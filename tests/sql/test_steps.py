@@ -60,6 +60,13 @@ def test_credit_sums_to_one_however_long_the_action(models: Models, length: int)
     assert [row["credit"] for row in rows["short"]] == pytest.approx(credits_of(other))
 
 
+def test_a_long_action_that_is_open_earns_nothing_yet(models: Models) -> None:
+    """Long actions are weighed in a branch of their own; it has to leave the open ones out as well."""
+    steps = [{"day": DAY, "action_id": "a", "position": position, "confidence": 0.5} for position in range(6500)]
+    tables = {"attribution.steps": steps, "attribution.actions": [{"day": DAY, "action_id": "a", "status": "open"}]}
+    assert compute(models["attribution.step_credits"], tables) == []
+
+
 def test_the_worked_example_of_the_header(models: Models) -> None:
     rows = credit_rows(models, {"a": [0.0, 1.0]})["a"]
     assert [row["credit_rounded"] for row in rows] == [0.3103, 0.6897]

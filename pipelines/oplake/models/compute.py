@@ -49,6 +49,10 @@ def engine(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute(f"SET threads = {settings.duckdb_threads:d}")
         connection.execute(f"SET memory_limit = {literal(settings.duckdb_memory)}")
         connection.execute(f"SET temp_directory = {literal(folder)}")
+        connection.execute(
+            "SET preserve_insertion_order = false"
+        )  # who wants an order says so; keeping one costs memory
+        connection.execute("SET enable_progress_bar = false")  # progress is for the command line to show, once
         yield connection
 
 
