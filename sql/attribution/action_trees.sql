@@ -68,7 +68,7 @@ chains AS (
         0 AS depth,
         CAST(1.0 AS DOUBLE) AS share,
         FALSE AS is_cyclic,
-        array[concat(day, ' ', action_id)] AS passed
+        ARRAY[concat(day, ' ', action_id)] AS passed
     FROM links
     WHERE day BETWEEN $start AND $stop
     UNION ALL

@@ -180,7 +180,8 @@ SELECT
     nullif(actions.parent_action_id, '') AS parent_action_id, -- the action that this one is part of
     CASE
         WHEN actions.ended_at IS NULL THEN 'open'
-        WHEN json_extract_string(actions.outcome, '$.status') IN ('timeout', 'evicted') THEN json_extract_string(actions.outcome, '$.status')
+        WHEN json_extract_string(actions.outcome, '$.status') IN ('timeout', 'evicted')
+            THEN json_extract_string(actions.outcome, '$.status')
         ELSE 'completed'
     END AS status, -- completed, timeout, evicted or open [not null]
     actions.began_at, -- when it began [not null]

@@ -57,7 +57,8 @@ paired AS (
         actual.value AS actual,
         expected.type AS expected_type,
         actual.type AS actual_type,
-        expected.type IN ('UBIGINT', 'BIGINT', 'DOUBLE') AND actual.type IN ('UBIGINT', 'BIGINT', 'DOUBLE') AS is_numbers
+        expected.type IN ('UBIGINT', 'BIGINT', 'DOUBLE')
+        AND actual.type IN ('UBIGINT', 'BIGINT', 'DOUBLE') AS are_numbers
     FROM expected
     LEFT JOIN actual
         ON expected.day = actual.day AND expected.action_id = actual.action_id AND expected.key = actual.key
@@ -71,7 +72,7 @@ SELECT
     CAST(actual AS VARCHAR) AS actual, -- JSON: the value in the outcome; null when the key is missing
     CASE
         WHEN actual IS NULL OR expected_type = 'NULL' OR actual_type = 'NULL' THEN FALSE
-        WHEN is_numbers
+        WHEN are_numbers
             THEN
                 abs(CAST(actual AS DOUBLE) - CAST(expected AS DOUBLE))
                 <= greatest(CAST(0.05 AS DOUBLE), CAST(0.1 AS DOUBLE) * abs(CAST(expected AS DOUBLE)))

@@ -66,9 +66,15 @@ long_actions AS (
 ),
 
 apart AS (
-    SELECT day, action_id FROM long_actions
+    SELECT
+        day,
+        action_id
+    FROM long_actions
     UNION ALL
-    SELECT day, action_id FROM open_actions
+    SELECT
+        day,
+        action_id
+    FROM open_actions
 ),
 
 long_closed AS (

@@ -23,16 +23,24 @@ WITH closed AS (
         day,
         action_id,
         status,
-        json_extract_string(outcome, '$.status') = 'error' AS says_error,
-        CASE coalesce(json_type(outcome, '$.error'), 'NULL')
-            WHEN 'NULL' THEN FALSE
-            WHEN 'UBIGINT' THEN CAST(json_extract_string(outcome, '$.error') AS DOUBLE) <> 0
-            WHEN 'BIGINT' THEN CAST(json_extract_string(outcome, '$.error') AS DOUBLE) <> 0
-            WHEN 'DOUBLE' THEN CAST(json_extract_string(outcome, '$.error') AS DOUBLE) <> 0
-            ELSE json_extract_string(outcome, '$.error') <> '' AND CAST(json_extract(outcome, '$.error') AS VARCHAR) NOT IN ('false', '[]', '{}')
-        END AS has_error
+        json_extract_string(outcome, '$.status') AS outcome_status,
+        coalesce(json_type(outcome, '$.error'), 'NULL') AS error_type,
+        CAST(json_extract(outcome, '$.error') AS VARCHAR) AS error
     FROM attribution.actions
     WHERE status <> 'open' AND day BETWEEN $start AND $stop
+),
+
+told AS (
+    SELECT
+        day,
+        action_id,
+        status,
+        coalesce(outcome_status = 'error', FALSE) OR CASE
+            WHEN error_type = 'NULL' THEN FALSE
+            WHEN error_type IN ('UBIGINT', 'BIGINT', 'DOUBLE') THEN CAST(error AS DOUBLE) <> 0
+            ELSE error NOT IN ('false', '""', '[]', '{}')
+        END AS is_error
+    FROM closed
 ),
 
 judged AS (
@@ -47,16 +55,16 @@ judged AS (
 )
 
 SELECT
-    closed.day, -- day on which the action began [not null]
-    closed.action_id, -- the action [not null]
+    told.day, -- day on which the action began [not null]
+    told.action_id, -- the action [not null]
     CASE
-        WHEN closed.has_error OR coalesce(closed.says_error, FALSE) THEN 0.0
+        WHEN told.is_error THEN 0.0
         WHEN judged.expected_count > 0 THEN judged.met_count / judged.expected_count
-        WHEN closed.status = 'timeout' THEN 0.2
+        WHEN told.status = 'timeout' THEN 0.2
         ELSE 0.5
     END AS success_score, -- share of the expected keys that were met; see above where there are none [not null] [0..1]
-    closed.has_error OR coalesce(closed.says_error, FALSE) AS is_error, -- whether the outcome reports an error [not null]
+    told.is_error, -- whether the outcome reports an error [not null]
     coalesce(judged.expected_count, 0) AS expected_count, -- keys that were expected [not null] [0..]
     coalesce(judged.met_count, 0) AS met_count -- keys that were met, error or not [not null] [0..]
-FROM closed
-LEFT JOIN judged ON closed.day = judged.day AND closed.action_id = judged.action_id
+FROM told
+LEFT JOIN judged ON told.day = judged.day AND told.action_id = judged.action_id

@@ -4,8 +4,10 @@ SELECT
     tree.root_action_id,
     count(*) AS actions,
     max(tree.depth) AS depth,
-    round(sum(tree.share * score.success_score) / nullif(sum(tree.share) FILTER (WHERE score.success_score IS NOT NULL), 0), 3)
-        AS weighed_success
+    round(
+        sum(tree.share * score.success_score)
+        / nullif(sum(tree.share) FILTER (WHERE score.success_score IS NOT NULL), 0), 3
+    ) AS weighed_success
 FROM attribution.action_trees AS tree
 LEFT JOIN attribution.success_scores AS score USING (day, action_id)
 WHERE NOT tree.is_cyclic
