@@ -30,7 +30,7 @@ def test_it_archives_purges_and_tells_of_damage(world: World, write_models: Writ
     assert _night(world, later).success
     assert world.instance.get_run_by_id(first) is None  # all that it materialised was materialised again
     assert world.ask("SELECT actions FROM toy.begun") == [(2,)]
-    archived = sorted(world.settings.archive.rglob("*.zst"))
+    archived = sorted(world.settings.archive.rglob("*.jsonl.zst"))
     assert archived
 
     archived[0].write_bytes(b"not what it was")

@@ -13,9 +13,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from math import isfinite
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, cast
@@ -46,6 +46,9 @@ class Accepted(NamedTuple):
     line: bytes
 
 
+_accepted: Callable[[tuple[Event, bytes]], Accepted] = partial(tuple.__new__, Accepted)  # a third of the usual time
+
+
 def accept(
     raw: bytes | Mapping[str, Any], *, received_at: datetime, is_live: bool = True, event_id: str | None = None
 ) -> Accepted:
@@ -62,7 +65,12 @@ def accept(
     Raises:
         Unusable: It cannot be an event; the reason says why.
     """
-    return _accept(raw, received_at, "live" if is_live else "history", event_id)
+    clock: _Clock = "live" if is_live else "history"
+    if received_at.tzinfo is UTC:
+        plain = _plain(raw, received_at, clock)
+        if plain is not None:
+            return plain
+    return _accept(raw, _utc(received_at, "received_at"), clock, event_id)
 
 
 def accept_landed(line: bytes) -> Accepted:
@@ -217,11 +225,9 @@ def _plain_kinds() -> _Plain:
 
 
 def _accept(raw: bytes | Mapping[str, Any], received_at: datetime, clock: _Clock, event_id: str | None) -> Accepted:
-    if received_at.tzinfo is not UTC:
-        received_at = _utc(received_at, "received_at")
-    accepted = _plain(raw, received_at, clock)
-    if accepted is not None:
-        return accepted
+    plain = _plain(raw, received_at, clock)
+    if plain is not None:
+        return plain
     if isinstance(raw, Mapping):
         return _shape(_as_json(dict(raw)), received_at, clock, event_id, is_python=True)
     return _shape(_decode(raw, clock), received_at, clock, event_id, is_python=False)
@@ -342,7 +348,7 @@ def _plain(raw: bytes | Mapping[str, Any], received_at: datetime, clock: _Clock)
         return None
     if clock != "landed" and (event.ts_suspect or (clock == "live" and _is_suspect(ts, received_at))):
         return None
-    added = 4 if event.received_at is None else 0
+    added = 0 if event.received_at else 4  # quotes in the line that were not there before
     event.received_at = received_at
     for name, value in kind.fills:
         if getattr(event, name) is None:
@@ -371,7 +377,7 @@ def _plain(raw: bytes | Mapping[str, Any], received_at: datetime, clock: _Clock)
     head = _HEAD.match(line)
     if may_hold_secret(line, head.end() if head else 0):
         return None
-    return Accepted(event, line)
+    return _accepted((event, line))
 
 
 def _is_plain(nested: dict[str, Any] | list[Any], depth: int) -> bool:
