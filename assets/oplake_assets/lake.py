@@ -1,7 +1,8 @@
 """The tables `lake.*`: what the lakehouse knows of itself.
 
-`segments` takes in what has landed and so writes `landed.*`, too; `arrivals` writes down what every run committed and
-publishes the views. How either is done stands in `oplake.lake`. No `from __future__ import annotations` here: Dagster
+`segments` takes in what has landed and so writes `landed.*`, too; the end of every run writes `arrivals`. How either is
+done stands in `oplake.lake`. What is told of the intake is shown in the group `landed`, before the models, so that the
+graph of groups runs one way. No `from __future__ import annotations` here: Dagster
 reads the annotations of the functions that it calls.
 """
 
@@ -12,13 +13,14 @@ import dagster as dg
 
 from oplake.lake.tables import TableSpec
 from oplake.models.sql_assets import OWNER, table_metadata
+from oplake.models.sql_file import Model
 from oplake.orchestration.partitions import key_of
 from oplake.orchestration.resources import Lakehouse
 from oplake.orchestration.staleness import last_day
 
-GROUP = "lake"
+GROUP, INTAKE = "lake", "landed"
 KINDS = {"python", "deltalake"}
-SEGMENTS, ARRIVALS = "lake.segments", "lake.arrivals"
+SEGMENTS = "lake.segments"
 
 
 def segments(table: TableSpec) -> dg.AssetsDefinition:
@@ -27,7 +29,7 @@ def segments(table: TableSpec) -> dg.AssetsDefinition:
     @dg.asset(
         key=key_of(SEGMENTS),
         description=table.description,
-        group_name=GROUP,
+        group_name=INTAKE,
         kinds=KINDS,
         owners=[OWNER],
         metadata=table_metadata(table),
@@ -60,25 +62,20 @@ def segments(table: TableSpec) -> dg.AssetsDefinition:
     return ingest
 
 
-def arrivals(table: TableSpec, upstream: Iterable[str]) -> dg.AssetsDefinition:
-    """The asset that ends every run: it writes down which (table, day) got how many rows, and publishes the views."""
-
-    @dg.asset(
-        key=key_of(ARRIVALS),
-        deps=[key_of(name) for name in upstream],
+def arrivals(table: TableSpec, models: Iterable[Model]) -> dg.AssetSpec:
+    """The record of every commit, which the end of each run brings up to date; drawn behind the last of the models."""
+    every = list(models)
+    read = {name for model in every for name in model.dependencies}
+    last = [model.name for model in every if model.name not in read]
+    return dg.AssetSpec(
+        key_of(table.name),
+        deps=[key_of(name) for name in last or [SEGMENTS]],
         description=table.description,
         group_name=GROUP,
         kinds=KINDS,
         owners=[OWNER],
         metadata=table_metadata(table),
     )
-    def publish(lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        rows_added = lakehouse.publish()
-        return dg.MaterializeResult(
-            metadata={"dagster/row_count": lakehouse.lake.size(ARRIVALS).row_count, "rows_added": rows_added}
-        )
-
-    return publish
 
 
 def written_by_ingest(tables: Iterable[TableSpec], days: dg.DailyPartitionsDefinition) -> list[dg.AssetSpec]:
@@ -88,7 +85,7 @@ def written_by_ingest(tables: Iterable[TableSpec], days: dg.DailyPartitionsDefin
             key_of(table.name),
             deps=[key_of(SEGMENTS)],
             description=table.description,
-            group_name=GROUP,
+            group_name=INTAKE,
             kinds=KINDS,
             owners=[OWNER],
             metadata=table_metadata(table),

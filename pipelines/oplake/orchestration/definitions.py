@@ -67,7 +67,7 @@ def _definitions(
         segments(SEGMENTS),
         *written_by_ingest([REDACTIONS, WATERMARK], days),
         *sql_assets(models, SOURCES, days),
-        arrivals(ARRIVALS, [model.name for model in models] or [SEGMENTS.name]),
+        arrivals(ARRIVALS, models),
     ]
     return dg.Definitions(
         assets=assets,

@@ -18,10 +18,10 @@ from oplake.lake.ledger import read_ledger
 from oplake.models.sql_file import Models
 from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.instance import open_instance
-from oplake.orchestration.jobs import ARRIVALS, INGEST, REFRESH, SEGMENTS
+from oplake.orchestration.jobs import INGEST, QUIET, REFRESH, SEGMENTS
 from oplake.orchestration.partitions import keys_of, range_tags
 from oplake.orchestration.report import Failure, Made, RunReport
-from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, alive_folder, lakehouse_resource
+from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, alive_folder, lakehouse_resource, publish
 from oplake.orchestration.runs import bury_abandoned
 from oplake.orchestration.sensors import why
 from oplake.orchestration.staleness import Refresh, of_day, without
@@ -30,9 +30,6 @@ from oplake.settings import Settings
 
 if TYPE_CHECKING:
     from oplake.lake.ingest import IngestReport
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Run configuration that keeps Dagster's own log off the terminal; what failed is in the report."""
 
 TAGS = {
     ".dagster/repository": "__repository__@oplake",  # under this the UI lists the runs of our jobs
@@ -48,11 +45,10 @@ class _Desk:
     ) -> None:
         self.settings, self.models, self.instance, self.now = settings, models, instance, now
         self.ingested: IngestReport | None = None
-        self.is_published = False
         self._houses: list[Lakehouse] = []
         self._watch = watch
         self._definitions = build_definitions(
-            settings, models=models, resources={LAKEHOUSE: lakehouse_resource(self.open_house)}
+            settings, models=models, resources={LAKEHOUSE: lakehouse_resource(self.open_house, publishes=False)}
         )
 
     def open_house(self) -> Lakehouse:
@@ -77,7 +73,6 @@ class _Desk:
         )
         for house in self._houses:
             self.ingested = house.ingested or self.ingested
-            self.is_published = house.is_published
         return Made(
             run_id=result.run_id,
             refresh=refresh,
@@ -118,8 +113,7 @@ def carry_out(
             one = of_day(models, day)
             refreshes = [one] if one else []
         runs += _make(desk, refreshes)
-        if not desk.is_published:
-            desk.open_house().publish()
+        publish(desk.open_house(), records)  # once for all runs, and also when some of them failed
         return RunReport(tuple(runs), desk.ingested)
 
 
@@ -129,8 +123,7 @@ def _make(desk: _Desk, refreshes: Sequence[Refresh]) -> Iterator[Made]:
     left = list(refreshes)
     while left:
         refresh, *rest = left
-        publishes = [] if rest else [ARRIVALS]  # the last run publishes for all
-        made = desk.execute(REFRESH, [*refresh.models, *publishes], refresh)
+        made = desk.execute(REFRESH, refresh.models, refresh)
         yield made
         failed.update(failure.table for failure in made.failures)
         left = without(rest, desk.models, failed)

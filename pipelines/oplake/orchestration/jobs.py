@@ -14,13 +14,17 @@ from oplake.orchestration.partitions import keys_of
 from oplake.orchestration.resources import Lakehouse
 
 INGEST, REFRESH, UPKEEP = "ingest", "refresh", "upkeep"
-SEGMENTS, ARRIVALS = "lake.segments", "lake.arrivals"
+SEGMENTS = "lake.segments"
 UPKEEP_CRON = "30 3 * * *"  # UTC; between the end of a day and 06:15, when its actions are closed
+
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run configuration that keeps Dagster's log of every event off the terminal; the UI has it."""
 
 
 @dataclass(frozen=True)
 class Jobs:
-    """Our jobs. `ingest` and `refresh` both end in `lake/arrivals`, which publishes what they wrote."""
+    """Our jobs. Each ends with the publication of what it wrote: the resource `lakehouse` sees to it."""
 
     ingest: Any
     refresh: Any
@@ -34,13 +38,15 @@ def build_jobs(models: Iterable[Model]) -> Jobs:
     return Jobs(
         ingest=dg.define_asset_job(
             INGEST,
-            selection=dg.AssetSelection.assets(*keys_of([SEGMENTS, ARRIVALS])),
+            selection=dg.AssetSelection.assets(*keys_of([SEGMENTS])),
             description="Takes in what has landed.",
+            config=QUIET,
         ),
         refresh=dg.define_asset_job(
             REFRESH,
-            selection=dg.AssetSelection.assets(*keys_of([*(model.name for model in models), ARRIVALS])),
+            selection=dg.AssetSelection.assets(*keys_of(model.name for model in models)),
             description="Makes stale days of models again.",
+            config=QUIET,
         ),
         upkeep=upkeep,
         daily_upkeep=dg.ScheduleDefinition(
@@ -61,7 +67,6 @@ def _upkeep_job() -> dg.JobDefinition:
 
         report = lakehouse.upkeep()
         purged = purge(context.instance, before=lakehouse.clock() - lakehouse.settings.runs_kept)
-        lakehouse.publish()
         context.log.info(
             f"compacted {report.compacted}, vacuumed {report.vacuumed}, archived {len(report.archived)} segments, "
             f"purged {purged} old runs of Dagster"
@@ -71,7 +76,9 @@ def _upkeep_job() -> dg.JobDefinition:
         if problems:
             raise dg.Failure("\n".join(problems), allow_retries=False)
 
-    @dg.job(name=UPKEEP, description="Keeps the lake small and checked.", executor_def=dg.in_process_executor)
+    @dg.job(
+        name=UPKEEP, description="Keeps the lake small and checked.", executor_def=dg.in_process_executor, config=QUIET
+    )
     def upkeep() -> None:
         keep_in_order()
 

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import dagster as dg
 import msgspec
 
+from oplake.lake.ledger import ARRIVALS, Ledger, publish_arrivals, read_ledger
 from oplake.lake.tables import Lake
+from oplake.orchestration.partitions import key_of
 from oplake.orchestration.work import open_lake
 from oplake.settings import Settings
 
 if TYPE_CHECKING:
     from oplake.lake.ingest import IngestReport
-    from oplake.lake.ledger import Ledger
     from oplake.lake.upkeep import UpkeepReport
     from oplake.models.build import Built
     from oplake.models.checks import Finding
@@ -67,7 +68,7 @@ class Lakehouse:
     clock: Callable[[], datetime] = utc_now
     watch: Watch = field(default=lambda _: None)
     ingested: IngestReport | None = field(default=None, init=False)
-    is_published: bool = field(default=False, init=False)
+    has_written: bool = field(default=False, init=False)
 
     @cached_property
     def lake(self) -> Lake:
@@ -81,8 +82,6 @@ class Lakehouse:
 
     @cached_property
     def _ledger(self) -> Ledger:
-        from oplake.lake.ledger import read_ledger
-
         return read_ledger(self.lake)
 
     def ingest(self) -> IngestReport:
@@ -96,6 +95,7 @@ class Lakehouse:
         from oplake.lake.ingest import IngestBusy, ingest
 
         self.watch(Step("lake.segments", None, None))
+        self.has_written = True
         for attempt in stamina.retry_context(
             on=IngestBusy, attempts=None, timeout=INGEST_PATIENCE, wait_initial=0.1, wait_max=2.0
         ):
@@ -108,6 +108,7 @@ class Lakehouse:
         """Compact, vacuum, check the archive."""
         from oplake.lake.upkeep import upkeep
 
+        self.has_written = True
         return upkeep(self.settings, now=self.clock())
 
     def build(self, model: Model, start: date | None, stop: date | None) -> Built:
@@ -115,6 +116,7 @@ class Lakehouse:
         from oplake.models.build import build
 
         self.watch(Step(model.name, start, stop))
+        self.has_written = True
         return build(self.lake, model, start=start, stop=stop, settings=self.settings, watermark=self.watermark)
 
     def lineage(self, model: Model) -> Mapping[str, Sequence[Source]]:
@@ -144,11 +146,10 @@ class Lakehouse:
     def publish(self) -> int:
         """Write down what was committed, and make the views show it; returns how many rows arrivals got."""
         from oplake.lake.catalog import publish_views
-        from oplake.lake.ledger import publish_arrivals
 
         rows = publish_arrivals(self.lake)
         publish_views(self.settings)
-        self.is_published = True
+        self.has_written = False
         return rows
 
 
@@ -157,16 +158,33 @@ def alive_folder(settings: Settings) -> Path:
     return settings.dagster_home / ALIVE
 
 
-def lakehouse_resource(make: Callable[[], Lakehouse]) -> dg.ResourceDefinition:
-    """The resource that assets ask for under `lakehouse`; it lasts as long as the run."""
+def lakehouse_resource(make: Callable[[], Lakehouse], *, publishes: bool = True) -> dg.ResourceDefinition:
+    """The resource that assets ask for under `lakehouse`; it lasts as long as the run.
+
+    When the run has written, whether or not all of it went well, the end publishes what it wrote. This is no asset of
+    its own: that would be skipped when a model fails, and would have to depend on every table.
+
+    Args:
+        make: Called once for each run.
+        publishes: Whether the end of the run publishes; a caller that has several runs may want to do it once.
+    """
     from oplake.orchestration.liveness import carrying_out
 
     def start(context: dg.InitResourceContext) -> Iterator[Lakehouse]:
         lakehouse = make()
-        if context.run is None:  # a test that asks for the resource alone
+        run_id = context.run.run_id if context.run else "no-run"
+        with carrying_out(alive_folder(lakehouse.settings), run_id):
             yield lakehouse
-            return
-        with carrying_out(alive_folder(lakehouse.settings), context.run.run_id):
-            yield lakehouse
+            if publishes and lakehouse.has_written:
+                publish(lakehouse, context.instance)
 
     return dg.ResourceDefinition(resource_fn=start, description="The lake, its settings and the clock of one run.")
+
+
+def publish(lakehouse: Lakehouse, instance: dg.DagsterInstance | None) -> None:
+    """Publish what was written, and tell Dagster that `lake/arrivals` is new."""
+    rows = lakehouse.publish()
+    if rows and instance is not None:
+        count = lakehouse.lake.size(ARRIVALS.name).row_count
+        metadata = {"dagster/row_count": count, "rows_added": rows}
+        instance.report_runless_asset_event(dg.AssetMaterialization(key_of(ARRIVALS.name), metadata=metadata))

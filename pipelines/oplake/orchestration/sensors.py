@@ -13,11 +13,11 @@ from datetime import datetime
 import dagster as dg
 
 from oplake.models.sql_file import Models
-from oplake.orchestration.jobs import ARRIVALS, SEGMENTS, Jobs
+from oplake.orchestration.jobs import SEGMENTS, Jobs
 from oplake.orchestration.partitions import keys_of, range_tags
 from oplake.orchestration.resources import alive_folder
 from oplake.orchestration.runs import attempts, bury_abandoned, held_back, in_progress
-from oplake.orchestration.staleness import Refresh, without
+from oplake.orchestration.staleness import AGAIN, Refresh, without
 from oplake.orchestration.work import find_work
 from oplake.settings import Settings
 
@@ -25,7 +25,7 @@ EVERY_SECONDS = 20
 """Between ticks: an event is in its tables well within two minutes; a tick that finds nothing costs milliseconds."""
 
 WHY_TAG = "oplake/why"
-WHY_CHARS = 400  # of the reasons, in a run's tag
+WHY_CHARS = 200  # of the reasons, in a run's tag
 
 
 def build_sensor(
@@ -53,7 +53,7 @@ def build_sensor(
     def _request(refresh: Refresh) -> dg.RunRequest:
         return dg.RunRequest(
             job_name=jobs.refresh.name,
-            asset_selection=keys_of([*refresh.models, ARRIVALS]),
+            asset_selection=keys_of(refresh.models),
             tags={**range_tags(refresh.start, refresh.stop), **why(refresh)},
         )
 
@@ -68,6 +68,8 @@ def build_sensor(
 
 
 def why(refresh: Refresh) -> dict[str, str]:
-    """A run's tag that says what made its days stale."""
-    text = "; ".join(refresh.reasons)
+    """A run's tag that says what made its days stale: the causes at the bottom, not all that followed from them."""
+    causes = [reason.partition(": ")[2] or reason for reason in refresh.reasons]
+    roots = [cause for cause in causes if not cause.endswith(AGAIN)] or causes
+    text = ", ".join(dict.fromkeys(roots))
     return {WHY_TAG: text if len(text) <= WHY_CHARS else text[: WHY_CHARS - 1] + "…"}

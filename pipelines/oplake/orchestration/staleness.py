@@ -19,6 +19,9 @@ IGNORED = frozenset({"lake.watermark", "lake.arrivals"})
 """Tables whose news makes nothing stale. The watermark moves with every event and acts through `settles` alone; every
 run writes arrivals, so that a model which followed them would never be done."""
 
+AGAIN = " is made again"
+"""How a reason ends that only follows from another."""
+
 ONE_DAY = timedelta(days=1)
 
 DAYS_AHEAD = 1
@@ -217,7 +220,7 @@ def _why(
     for table in read:
         upstream = todo.get(table, {})
         if upstream and (day is None or any(each in upstream for each in (None, *_window(model, table, day)))):
-            return f"{table} is made again"
+            return f"{table}{AGAIN}"
     for table in read:
         seen = -1 if made is None else made.inputs.get(table, -1)
         for each in _window(model, table, day):

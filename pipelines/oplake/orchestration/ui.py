@@ -22,7 +22,13 @@ from oplake.settings import Settings
 HOST = "127.0.0.1"  # the UI has no log-in: it is for this machine alone
 PORT = 3000
 LOCK = "ui.lock"
-MODULE = "oplake.orchestration.definitions"
+WORKSPACE = "workspace.yaml"
+CODE_LOCATION = """# Written by oplake: what Dagster loads, and what it calls it.
+load_from:
+  - python_module:
+      module_name: oplake.orchestration.definitions
+      location_name: oplake
+"""
 
 
 def start_ui(settings: Settings, *, port: int | None = None, say: Callable[[str], None] = print) -> None:
@@ -56,7 +62,8 @@ def start_ui(settings: Settings, *, port: int | None = None, say: Callable[[str]
         "OPLAKE_HOME": str(settings.home.resolve()),
         "PYTHONWARNINGS": "ignore",
     }
-    command = [sys.executable, "-m", "dagster", "dev", "-m", MODULE, "--host", HOST, "--port", str(chosen)]
+    command = [sys.executable, "-m", "dagster", "dev", "-w", WORKSPACE, "--host", HOST, "--port", str(chosen)]
+    (home / WORKSPACE).write_text(CODE_LOCATION, encoding="utf-8")
     os.chdir(home)  # `dagster dev` would take a dagster.yaml or .env that happens to lie where it was called
     os.execve(sys.executable, [*command, "--log-level", "warning"], environment)  # noqa: S606  (no shell is wanted)
 
