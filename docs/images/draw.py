@@ -9,25 +9,18 @@ import altair as alt
 import oplake
 
 QUERY = """
-    WITH earned AS (
-        SELECT
-            action_type,
-            decision,
-            sum(credit * success_score) AS earned
-        FROM attribution.steps
-        INNER JOIN attribution.step_credits USING (day, action_id, position)
-        INNER JOIN attribution.success_scores USING (day, action_id)
-        INNER JOIN attribution.actions USING (day, action_id)
-        GROUP BY action_type, decision
-    )
     SELECT
         action_type,
         decision,
-        earned / sum(earned) OVER (PARTITION BY action_type) AS share
-    FROM earned
-    QUALIFY row_number() OVER (PARTITION BY action_type ORDER BY earned DESC, decision) <= 5
+        avg(success_score) AS success,
+        avg(avg(success_score)) OVER (PARTITION BY action_type) AS usual
+    FROM attribution.steps
+    INNER JOIN attribution.success_scores USING (day, action_id)
+    INNER JOIN attribution.actions USING (day, action_id)
+    GROUP BY action_type, decision
+    HAVING count(*) >= 20
 """
-TYPES = ["refund_order", "fix_bug", "triage_incident"]
+TYPES = ["fix_bug", "write_report", "fill_shift"]
 
 
 def main() -> None:
@@ -36,17 +29,18 @@ def main() -> None:
         decisions = lake.sql(QUERY).pl()
     chart = (
         alt.Chart(decisions)
-        .mark_bar(color="#2f6f8f", cornerRadiusEnd=2)
+        .mark_bar(cornerRadiusEnd=2)
         .encode(
-            alt.X("share:Q", title="share of the success", axis=alt.Axis(format="%", grid=False, tickCount=4)),
+            alt.X("success:Q", title="mean success", axis=alt.Axis(format="%", grid=False, tickCount=4)),
             alt.Y("decision:N", title=None, sort="-x"),
+            color=alt.condition(alt.datum.success < alt.datum.usual * 0.6, alt.value("#c8553d"), alt.value("#2f6f8f")),
         )
-        .properties(width=150, height=110)
+        .properties(width=140)
     )
     panels = [
         chart.transform_filter(alt.datum.action_type == each).properties(title=each.replace("_", " ")) for each in TYPES
     ]
-    picture = alt.hconcat(*panels, title="Which decisions earn the success of an action").configure_view(stroke=None)
+    picture = alt.hconcat(*panels, title="How actions end in which a decision was taken").configure_view(stroke=None)
     picture.save(Path(__file__).with_name("decisions.png"), scale_factor=1.5)
 
 

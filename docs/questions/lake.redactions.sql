@@ -7,7 +7,7 @@ GROUP BY rule
 ORDER BY secrets DESC, rule
 
 -- answer:
--- github_token | 5
+-- github_token | 4
 -- url_password | 4
--- aws_key | 2
--- password | 1
+-- password | 3
+-- aws_key | 1

@@ -6,4 +6,4 @@ SELECT
 FROM lake.segments
 
 -- answer:
--- 22573 | 8 | 7
+-- 22640 | 8 | 7

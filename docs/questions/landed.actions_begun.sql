@@ -8,11 +8,11 @@ GROUP BY action_type
 ORDER BY action_type
 
 -- answer:
--- answer_question | 291 | 281
--- book_travel | 104 | 103
--- fill_shift | 115 | 114
--- fix_bug | 111 | 109
--- reconcile_invoices | 112 | 110
--- refund_order | 104 | 100
--- triage_incident | 100 | 94
--- write_report | 113 | 113
+-- answer_question | 263 | 254
+-- book_travel | 123 | 119
+-- fill_shift | 113 | 109
+-- fix_bug | 138 | 137
+-- reconcile_invoices | 104 | 101
+-- refund_order | 106 | 104
+-- triage_incident | 104 | 104
+-- write_report | 99 | 96

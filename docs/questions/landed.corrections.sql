@@ -9,6 +9,6 @@ ORDER BY corrections DESC, task_class, reason
 LIMIT 3
 
 -- answer:
--- answer_question | answer unsupported | 33
--- fill_shift | candidates decline | 29
--- staffing_search | no results | 26
+-- answer_question | answer unsupported | 36
+-- fill_shift | candidates decline | 34
+-- staffing_search | no results | 21

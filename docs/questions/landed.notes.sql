@@ -8,6 +8,6 @@ ORDER BY notes DESC, user_id
 LIMIT 3
 
 -- answer:
--- u-dmitri-volkov | 16
--- u-elena-rossi | 16
--- u-samir-khan | 15
+-- u-mara-novak | 19
+-- u-chloe-laurent | 16
+-- u-ben-okafor | 15

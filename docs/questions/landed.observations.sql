@@ -9,6 +9,6 @@ ORDER BY observations DESC, observation_type, reported_by
 LIMIT 3
 
 -- answer:
--- tool_result | web.read | 500
--- tool_result | web.search | 377
--- tool_result | shell.run | 238
+-- tool_result | web.read | 475
+-- tool_result | shell.run | 312
+-- tool_result | web.search | 312

@@ -10,6 +10,6 @@ ORDER BY failure_rate DESC, endpoint
 LIMIT 3
 
 -- answer:
--- git.push | 39 | 24 | 0.6154
--- fill_scenario | 182 | 101 | 0.5549
--- roster.confirm | 40 | 22 | 0.55
+-- docs.publish | 38 | 25 | 0.6579
+-- git.push | 55 | 35 | 0.6364
+-- roster.confirm | 50 | 31 | 0.62

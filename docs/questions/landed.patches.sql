@@ -6,4 +6,4 @@ SELECT
 FROM landed.patches
 
 -- answer:
--- 75 | 18 | 4
+-- 89 | 29 | 4

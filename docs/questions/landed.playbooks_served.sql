@@ -9,6 +9,6 @@ ORDER BY shown DESC, entry_id
 LIMIT 3
 
 -- answer:
--- answer_question-3 | 160 | 21
--- answer_question-1 | 112 | 12
--- answer_question-2 | 107 | 10
+-- answer_question-3 | 116 | 16
+-- answer_question-1 | 112 | 13
+-- answer_question-2 | 91 | 19

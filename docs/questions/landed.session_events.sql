@@ -9,6 +9,6 @@ ORDER BY events DESC, event_type
 LIMIT 3
 
 -- answer:
--- done | 412 | 412
--- thinking | 363 | 363
--- error | 292 | 292
+-- done | 410 | 410
+-- thinking | 355 | 355
+-- error | 284 | 284

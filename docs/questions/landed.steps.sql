@@ -9,6 +9,6 @@ ORDER BY steps DESC, decision
 LIMIT 3
 
 -- answer:
--- respond | 393 | 0.7925
--- search_web | 335 | 0.7238
--- plan_search | 291 | 0.7877
+-- respond | 404 | 0.7659
+-- search_web | 275 | 0.7643
+-- plan_search | 263 | 0.7805

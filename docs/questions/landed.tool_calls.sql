@@ -9,6 +9,6 @@ ORDER BY failure_rate DESC, tool_name
 LIMIT 3
 
 -- answer:
--- git.push | 59 | 0.2373
--- roster.confirm | 55 | 0.2
--- docs.publish | 61 | 0.1967
+-- git.push | 71 | 0.3099
+-- roster.confirm | 68 | 0.2941
+-- docs.publish | 43 | 0.2791

@@ -10,6 +10,6 @@ ORDER BY output_tokens DESC, model
 LIMIT 3
 
 -- answer:
--- nw-large-2 | 923 | 390937 | 17.91
--- nw-mini-2 | 769 | 328193 | 4.599
--- gpt-oss:120b | 353 | 159252 | null
+-- nw-large-2 | 845 | 347764 | 15.73
+-- nw-mini-2 | 774 | 324109 | 4.572
+-- gpt-oss:120b | 345 | 151805 | null

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -22,6 +21,7 @@ from oplake.cli.app import assembled
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
 
+HELP_SECONDS = 0.5
 COUNT = "SELECT count(*) AS actions FROM attribution.actions"
 
 
@@ -32,15 +32,17 @@ def call(home: Path) -> Callable[..., Result]:
 
 
 def test_help_answers_at_once(oplake: RunOplake, home: Path) -> None:
-    """Importing DuckDB, Delta or Dagster for help would cost seconds; commands import what they need."""
-    seconds = []
-    for _ in range(3):
-        began = time.monotonic()
-        done = oplake(home, "--help")
-        seconds.append(time.monotonic() - began)
-        assert done.returncode == 0
+    """Importing DuckDB, Delta or Dagster for help would cost seconds; commands import what they need.
+
+    CPU time is what counts: the clock on the wall also measures what else the machine is doing.
+    """
+    before = os.times()
+    done = oplake(home, "--help")
+    after = os.times()
+    assert done.returncode == 0
     assert "demo" in done.stdout
-    assert min(seconds) < 0.5
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used < HELP_SECONDS
 
 
 def test_help_loads_nothing_heavy() -> None:
