@@ -6,9 +6,10 @@ import base64
 import contextlib
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from tests.landed_events import NOON, NOW, event, land, land_bytes, rows, step, take_in
+from tests.landed_events import NOON, NOW, event, land, land_bytes, prepare, rows, step, take_in
 
 from oplake.lake.catalog import connect
 from oplake.lake.rejects import list_rejects
@@ -53,6 +54,11 @@ HOSTILE = {
     "no time zone": GOOD.replace(b"12:00:00Z", b"12:00:00"),
     "year 10000": GOOD.replace(b'"ts":"2026', b'"ts":"10000'),
 }
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    return prepare(Settings(home=home))
 
 
 @pytest.fixture(scope="module")

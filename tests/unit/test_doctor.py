@@ -22,9 +22,10 @@ from oplake.settings import Settings
 LATER = NOW + timedelta(days=1)
 
 
-@pytest.fixture
-def healthy(settings: Settings) -> Settings:
-    """A home with an archived segment, one that is not archived yet, and fresh views."""
+@pytest.fixture(scope="module")
+def well(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with an archived segment and one that is not archived yet; for copying."""
+    settings = Settings(home=tmp_path_factory.mktemp("well") / "home")
     land(settings, [step(n) for n in range(50)])
     land_bytes(settings, b"nonsense\n\n" + step(60)[:30])
     take_in(settings)
@@ -32,6 +33,14 @@ def healthy(settings: Settings) -> Settings:
     land(settings, [event("note", "n", user_id="u", note="n"), step(1, description="other"), step(1)], writer="x")
     take_in(settings, now=LATER)
     publish_arrivals(Lake(settings.lake))
+    return settings.home
+
+
+@pytest.fixture
+def healthy(well: Path, tmp_path: Path) -> Settings:
+    """A copy of that home, with fresh views."""
+    settings = Settings(home=tmp_path / "home")
+    shutil.copytree(well, settings.home)
     publish_views(settings)
     return settings
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from tests.landed_events import NOON, NOW, land, land_bytes, rows, step, take_in
+from tests.landed_events import NOON, NOW, land, land_bytes, prepare, rows, step, take_in
 
 from oplake.lake.errors import LakeError
 from oplake.lake.rejects import list_rejects, replay
@@ -15,12 +16,18 @@ from oplake.settings import Settings
 LATER = NOW + timedelta(hours=1)
 
 
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    return prepare(Settings(home=home))
+
+
 def refused_once(raw: bytes, *, offset: int = 0) -> bytes:
     """A reject that an earlier oplake landed, of a line that the present one understands."""
     return reject(raw, reason="kind: unknown", origin="http", line=0, byte_offset=offset, received_at=NOON).line
 
 
-def test_an_empty_home_has_no_rejects(settings: Settings) -> None:
+def test_an_empty_home_has_no_rejects(home: Path) -> None:
+    settings = Settings(home=home)
     assert list_rejects(settings) == []
     assert replay(settings, now=NOW).replayed == ()
 

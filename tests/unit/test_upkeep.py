@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from tests.landed_events import NOON, NOW, everything, land, rows, step, take_in
+from tests.landed_events import NOON, NOW, everything, land, prepare, rows, step, take_in
 
 from oplake.lake.archive import Archive, Archived
 from oplake.lake.catalog import connect
@@ -23,11 +23,17 @@ from oplake.settings import Settings
 LATER = NOW + timedelta(days=1)
 
 
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    return prepare(Settings(home=home))
+
+
 def archive_of(settings: Settings) -> Archive:
     return Archive(settings.archive)
 
 
-def test_upkeep_of_an_empty_home_does_nothing(settings: Settings) -> None:
+def test_upkeep_of_an_empty_home_does_nothing(home: Path) -> None:
+    settings = Settings(home=home)
     report = upkeep(settings, now=NOW)
     assert (report.archived, report.compacted, report.failures) == ((), {}, {})
 
@@ -151,7 +157,7 @@ def lake_rows(lake: Lake, version: int):  # type: ignore[no-untyped-def]
 
 
 def test_vacuum_keeps_what_readers_may_still_read(home: Path) -> None:
-    settings = Settings(home=home, vacuum_after=timedelta(hours=1))
+    settings = prepare(Settings(home=home, vacuum_after=timedelta(hours=1)))
     for n in range(SMALL_FILES):
         land(settings, [step(n)], writer=f"w{n}")
         take_in(settings)

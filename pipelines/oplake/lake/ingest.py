@@ -224,6 +224,8 @@ class Intake:
     def finish(self) -> None:
         """Takes in the batches of the journal that did not get as far as `lake.segments`, several at a time."""
         pending = self.journal.after(self.done)
+        if not pending:
+            return
         self._expected += sum(map(_bytes, pending))
         # A group never reaches over the last batch of a table: that table has it whole, or nothing of it.
         marks = {self.lake.transaction(spec.name, APP) for spec in LANDED.values()}
@@ -234,8 +236,7 @@ class Intake:
                 self._take_in(group)
                 group = []
             group.append(batch)
-        if group:
-            self._take_in(group)
+        self._take_in(group)
 
     def take_in_new(self) -> None:
         """Takes in what no batch has covered, as it lies now, and moves the watermark on."""
@@ -247,13 +248,16 @@ class Intake:
         size = 0
         for segment, start, end in missing:
             position = start
-            while position < end and (read := self._source.read(segment, position, self.settings.ingest_bytes - size)):
-                found += read
-                size += read[-1].piece.end - position
-                position = read[-1].piece.end
-                if size >= self.settings.ingest_bytes:
+            while position < end:
+                if found and size + end - position > self.settings.ingest_bytes:  # segments are best read whole
                     self._begin(found)
                     found, size = [], 0
+                read = self._source.read(segment, position, self.settings.ingest_bytes)
+                if not read:
+                    break
+                found += read
+                size += read[-1].end - position
+                position = read[-1].end
         if found:
             self._begin(found)
         # Every segment was read to the end that it had after `now`.
@@ -546,10 +550,12 @@ class _Taking:
     def add(self, stretch: Stretch, lines: Lines) -> None:
         """Adds the usable lines of a stretch to those of the batches."""
         stretch.first_line = lines.count
-        if stretch.kinds is not None and stretch.kinds <= events.KINDS.keys():
-            usable = lines.add(stretch.data, stretch.kinds, stretch.whole)
-        else:
+        if stretch.kinds is None or not stretch.kinds <= events.KINDS.keys():
             usable = self._add_one_by_one(stretch, lines)
+        elif stretch.whole_lines is not None:
+            usable = lines.add_file(stretch.segment.path, stretch.kinds, stretch.whole_lines)
+        else:
+            usable = lines.add(stretch.data, stretch.kinds)
         self.usable[stretch.piece] += usable
         self._stretches.append(stretch)
         self._first_lines.append(stretch.first_line)

@@ -35,7 +35,7 @@ _TYPES = MappingProxyType(
 )
 _EMPTY_LIST = "CAST([] AS VARCHAR[])"
 _LONG_LINE = 2 * events.LINE_BYTES  # DuckDB's buffers are twice this for each thread
-_REJECT = "reject"
+_REJECT = "reject"  # the one kind whose lines may be longer than LINE_BYTES
 
 
 class Lines:
@@ -54,27 +54,29 @@ class Lines:
         self.kinds: set[str] = set()
         self.count = 0
 
-    def add(self, data: bytes, kinds: Iterable[str], whole: Path | None = None) -> int:
-        """Adds whole lines that `accept` made, and says how many.
-
-        Args:
-            data: The lines, each with its newline.
-            kinds: The kinds among them.
-            whole: The file that holds just these lines and does not change, if there is one: it is read then, and
-                nothing is copied.
-        """
+    def add(self, data: bytes, kinds: Iterable[str]) -> int:
+        """Adds whole lines that `accept` made, each with its newline, of some kinds; returns how many."""
         kinds = set(kinds)
         count = data.count(b"\n")
-        if _REJECT in kinds:  # the one kind whose lines may be longer than LINE_BYTES
+        if _REJECT in kinds:
             self._longest = max(self._longest, 1 + max(map(len, data.split(b"\n"))))
-        if whole is not None:
-            self._end_copy()
-            self._files.append(whole)
-        elif count:
+        if count:
             if self._copy is None:
                 self._files.append(self._copies / f"{len(self._files)}.jsonl")
                 self._copy = self._files[-1].open("wb")
             self._copy.write(data)
+        self.kinds |= kinds
+        self.count += count
+        return count
+
+    def add_file(self, path: Path, kinds: Iterable[str], count: int) -> int:
+        """Adds the `count` lines of a file that `accept` made and that does not change; it is read where it is."""
+        kinds = set(kinds)
+        if _REJECT in kinds:
+            with path.open("rb") as file:
+                self._longest = max(self._longest, *map(len, file))
+        self._end_copy()
+        self._files.append(path)
         self.kinds |= kinds
         self.count += count
         return count
@@ -103,7 +105,7 @@ class Lines:
             kind: The kind.
             with_number: Whether the line's number is wanted too, in a column `line_number`.
         """
-        source = self.as_table() if with_number or self._is_table else self._reader()
+        source = self.as_table() if with_number or self._is_table else self.reader()
         number = "rowid AS line_number, " if with_number else ""
         where = "" if self.kinds == {kind} else f" WHERE kind = {literal(kind)}"
         return f"SELECT {number}{_columns(kind)} FROM {source}{where}"
@@ -112,7 +114,7 @@ class Lines:
         """Makes a temporary table of the lines, once, whose rowid is the number of the line; returns its name."""
         if not self._is_table:
             # DuckDB keeps the order of the file (preserve_insertion_order), though it reads it with several threads.
-            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {self._table} AS SELECT * FROM {self._reader()}")
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {self._table} AS SELECT * FROM {self.reader()}")
             [(count,)] = self._connection.execute(f"SELECT count(*) FROM {self._table}").fetchall()
             if count != self.count:
                 raise LakeError(
@@ -134,7 +136,8 @@ class Lines:
             self._copy.close()
             self._copy = None
 
-    def _reader(self) -> str:
+    def reader(self) -> str:
+        """The lines as DuckDB reads them: a table function with every column of their kinds."""
         self._end_copy()
         types = {"kind": "VARCHAR"}
         for kind in sorted(self.kinds):

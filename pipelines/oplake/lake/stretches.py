@@ -15,7 +15,7 @@ from pathlib import Path
 from oplake.lake.archive import Archive, Archived
 from oplake.lake.errors import LakeError
 from oplake.lake.journal import Batch, Piece, covered, gaps
-from oplake.landing.segments import INDEX_SUFFIX, Segment, read_range, recover, segments
+from oplake.landing.segments import INDEX_SUFFIX, Segment, read_range, recover, segments, vouch
 from oplake.settings import Settings
 
 COUNT_BYTES = 1 << 20  # read at a time to count lines
@@ -25,45 +25,54 @@ UNPACKED_BYTES = 512 << 20  # of archived segments kept unpacked; eight full one
 class Stretch:
     """Whole lines of a segment, or the torn tail of one whose writer died, on their way into the tables."""
 
-    def __init__(self, segment: Segment, piece: Piece, start: int, data: bytes, kinds: frozenset[str] | None) -> None:
-        """`kinds` are those of the lines; None when nobody vouches for the lines. They begin at byte `start`."""
+    def __init__(
+        self,
+        segment: Segment,
+        start: int,
+        end: int,
+        kinds: frozenset[str] | None,
+        *,
+        data: bytes | None = None,
+        whole_lines: int | None = None,
+    ) -> None:
+        """Bytes `start` to `end` of a segment.
+
+        Args:
+            segment: The segment.
+            start: Where it begins there.
+            end: Where it ends there.
+            kinds: Those of the lines; None when nobody vouches for the lines.
+            data: The bytes, if they were read already.
+            whole_lines: How many lines there are, if it is the whole segment, vouched for, which will not change.
+        """
         self.segment = segment
-        self.piece = piece  # of the journal; it may be cut into several stretches
+        self.piece = Piece(segment.name, start, end)  # of the journal; it may be cut into several stretches
         self.start = start
+        self.end = end
         self.kinds = kinds
+        self.whole_lines = whole_lines
         self.first_line = 0  # the number of its first usable line among those of the batch
         self.usable: list[int] = []  # where the usable lines begin, if nobody vouches for them
-        self._size = len(data)
-        self._data: bytes | None = data
+        self._data = data
 
     @property
     def data(self) -> bytes:
-        """The bytes, read again if they were released."""
+        """The bytes, read (again) if need be."""
         if self._data is None:
             with self.segment.path.open("rb") as file:
-                self._data = os.pread(file.fileno(), self._size, self.start)
+                self._data = os.pread(file.fileno(), self.end - self.start, self.start)
         return self._data
 
     def release(self) -> None:
         """Lets go of the bytes; few lines are asked for again."""
         self._data = None
 
-    def cut(self, piece: Piece) -> None:
+    def belong(self, piece: Piece) -> None:
         """Says which piece of the journal it belongs to, and keeps no more than belongs to it."""
         self.piece = piece
-        self._data = self.data[: piece.end - self.start]
-        self._size = len(self._data)
-
-    @property
-    def end(self) -> int:
-        """Where it ends in the segment, in bytes."""
-        return self.start + self._size
-
-    @property
-    def whole(self) -> Path | None:
-        """The file, if it has nothing but this and will not change."""
-        is_whole = self.start == 0 and self._size == self.segment.size and self.segment.is_sealed
-        return self.segment.path if is_whole else None
+        if piece.end < self.end:
+            self._data = self.data[: piece.end - self.start]
+            self.end = piece.end
 
     def offset_of(self, line: int) -> int:
         """Where a line, by its number in the batch, begins within `data`."""
@@ -131,19 +140,22 @@ class Source:
     def read(self, segment: Segment, start: int, limit: int) -> list[Stretch]:
         """About `limit` bytes of whole lines from `start`, and the torn tail behind them if its writer is gone.
 
-        Nothing when there is not one whole line and the writer is alive.
+        Nothing when there is not one whole line and the writer is alive. A whole segment that the index vouches for is
+        not held in memory.
         """
         try:
+            if start == 0 and segment.size <= limit and (vouched := vouch(segment)):
+                return [Stretch(segment, 0, segment.size, vouched.kinds, whole_lines=vouched.lines)]
             lines = read_range(segment, start, max(1, limit))
         except FileNotFoundError as error:
             raise LakeError(f"{segment.path} was taken away while it was read. Put it back, and try again.") from error
         found: list[Stretch] = []
-        for begin, data, kinds in (
-            (start, lines.data, lines.kinds if lines.is_verified else None),
-            (lines.end, lines.torn, None),
-        ):
-            if data:
-                found.append(Stretch(segment, Piece(segment.name, begin, begin + len(data)), begin, data, kinds))
+        if lines.data:
+            found.append(
+                Stretch(segment, start, lines.end, lines.kinds if lines.is_verified else None, data=lines.data)
+            )
+        if lines.torn:
+            found.append(Stretch(segment, lines.end, lines.end + len(lines.torn), None, data=lines.torn))
         return found
 
     def noted(self, batch: Batch) -> Iterator[Stretch]:
@@ -163,7 +175,7 @@ class Source:
                         "Restore it from a backup."
                     )
                 for stretch in found:
-                    stretch.cut(piece)
+                    stretch.belong(piece)
                     position = stretch.end
                     yield stretch
 
