@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from oplake.cli.app import KEEP, LOOK, CommandError, app, command, default_command, export_app, rejects_app, settings
-from oplake.cli.terminal import Format, busy, console, print_table, remark, write_result
+from oplake.cli.terminal import (
+    ExportFormat,
+    Format,
+    busy,
+    console,
+    export_format,
+    print_table,
+    remark,
+    standard_output,
+    write_result,
+)
 
 if TYPE_CHECKING:
     from oplake.lake.catalog import TableSummary
@@ -39,23 +49,14 @@ def sql(
     _ask(sys.stdin.read() if query == "-" else query, kind, output, rows=rows, as_of=as_of)
 
 
-def _ask(
-    query: str,
-    kind: Format | None,
-    output: Path | None,
-    *,
-    rows: int = 0,
-    as_of: datetime | None = None,
-    days: tuple[date, date] | None = None,
-) -> None:
-    """Ask, and write the answer; `days` are the query's $start and $stop, where it has them."""
+def _ask(query: str, kind: Format | None, output: Path | None, *, rows: int, as_of: datetime | None) -> None:
     import duckdb
 
     from oplake.lake.catalog import connect
 
     with connect(settings(), as_of=as_of and as_of.replace(tzinfo=UTC)) as connection:
         try:
-            result = connection.sql(query, params=dict(zip(("start", "stop"), days, strict=True)) if days else None)
+            result = connection.sql(query)
             reader = result.to_arrow_reader() if result is not None else None
             if result is None or reader is None:
                 raise CommandError("that asks nothing: it returns no rows. Tables change through landing alone")
@@ -107,22 +108,29 @@ def _describe(table: TableSummary) -> None:
 
 @command(export_app, "interactions")
 def export_interactions(
-    kind: Annotated[Format, typer.Option("--format", "-f", help="How to write them.")] = Format.jsonl,
+    form: Annotated[ExportFormat | None, typer.Option("--format", "-f", help="How to write them.")] = None,
     output: OutputOption = None,
     start: Annotated[datetime | None, typer.Option("--from", formats=AS_DATE, help="First day (UTC).")] = None,
     stop: Annotated[datetime | None, typer.Option("--to", formats=AS_DATE, help="Last day (UTC).")] = None,
 ) -> None:
-    """Write attribution.interactions for systems that learn from it: one row per action, oldest first."""
-    first, last = start.date() if start else date.min, stop.date() if stop else date.max
-    _ask(INTERACTIONS, kind, output, days=(first, last))
+    """Write attribution.interactions for systems that learn from it: one record per action, oldest first.
 
+    Without a format and a file, it is JSON lines on standard output.
+    """
+    from oplake.lake.tables import Lake
+    from oplake.models.export import export_interactions as export
 
-INTERACTIONS = """
-    SELECT * REPLACE (CAST(attribution_chain AS JSON) AS attribution_chain)
-    FROM attribution.interactions
-    WHERE day BETWEEN $start AND $stop
-    ORDER BY day, prompt_id
-"""
+    home = settings()
+    chosen = form or export_format(output)
+    count = export(
+        Lake(home.lake),
+        output or standard_output(is_binary=chosen is ExportFormat.parquet),
+        form=chosen.value,
+        settings=home,
+        start=start.date() if start else None,
+        stop=stop.date() if stop else None,
+    )
+    remark(f"Wrote {count:,} interactions.")
 
 
 @command(app, "schema", panel=LOOK)

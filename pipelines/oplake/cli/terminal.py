@@ -46,6 +46,13 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+class ExportFormat(StrEnum):
+    """How records for other systems are written."""
+
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
 @cache
 def console(*, width: int = UNBOUNDED_WIDTH) -> Console:
     """Where data goes; `width` is for what is not a terminal."""
@@ -148,9 +155,7 @@ def write_result(
         if rows and len(shown) > rows:
             remark(f"These are the first {rows} rows; --rows 0 shows all, --format csv, json or parquet writes all.")
         return
-    if kind is Format.parquet and output is None and sys.stdout.isatty():
-        raise CommandError("Parquet cannot be read on a terminal; add --output FILE, or pipe it")
-    with _sink(output) as sink:
+    with _sink(output, is_binary=kind is Format.parquet) as sink:
         match kind:
             case Format.csv:
                 _write_csv(result, sink)
@@ -172,12 +177,29 @@ def _kind_of(output: Path | None) -> Format:
         raise CommandError(problem) from None
 
 
+def export_format(output: Path | None) -> ExportFormat:
+    """What to write where nothing is said: Parquet into a file that is called so, else JSON lines."""
+    return ExportFormat.parquet if output is not None and output.suffix == ".parquet" else ExportFormat.jsonl
+
+
+def standard_output(*, is_binary: bool = False) -> BinaryIO:
+    """Standard output as bytes.
+
+    Raises:
+        CommandError: It is a terminal, and what is to come cannot be read there.
+    """
+    if is_binary and sys.stdout.isatty():
+        raise CommandError("Parquet cannot be read on a terminal; add --output FILE, or pipe it")
+    return sys.stdout.buffer
+
+
 @contextmanager
-def _sink(output: Path | None) -> Iterator[BinaryIO]:
+def _sink(output: Path | None, *, is_binary: bool) -> Iterator[BinaryIO]:
     """The file, which appears when it is whole, or stdout."""
     if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        sink = standard_output(is_binary=is_binary)
+        yield sink
+        sink.flush()
         return
     part = output.with_name(output.name + ".part")
     try:
