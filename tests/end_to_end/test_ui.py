@@ -44,7 +44,7 @@ START_SECONDS = 120  # Dagster's webserver, daemon and code server on two busy c
 WORK_SECONDS = 150  # a tick, an ingest and a refresh, each in a process of its own
 STOP_SECONDS = 60
 PAGE_MS = 60_000
-VIEWPORT: ViewportSize = {"width": 2050, "height": 1360}  # in a smaller one the graph leaves out what it says of an asset
+VIEWPORT: ViewportSize = {"width": 2050, "height": 1360}  # in a smaller one the graph shows nothing but names
 SCALE = 0.8
 
 

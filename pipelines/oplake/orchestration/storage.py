@@ -1,0 +1,155 @@
+"""Dagster's records in SQLite, with connections that are kept.
+
+Dagster's own SQLite storage makes a new engine and a new connection for every event that it writes: each statement is
+compiled anew, and each close writes the whole log back into the database and waits for the disk, twice. Keeping one
+connection per database, and leaving it to SQLite when to wait for the disk (`synchronous = NORMAL`), halves the time of
+a small run. What is stored is the same. After a power cut the last events of a run may be missing from these records;
+the lake, which is what counts, does not read them.
+
+`dagster.yaml` names `Storage`; the webserver, the daemon and every run load it from there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from dagster._core.event_api import EventHandlerFn
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    SqliteEventLogStorage,
+    SqliteEventLogStorageWatchdog,
+)
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import (
+    DagsterSqliteStorage,
+    _event_logs_directory,
+    _runs_directory,
+    _schedule_directory,
+)
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+from watchdog.events import FileSystemEvent
+from watchdog.observers import Observer
+
+ENGINES_KEPT = 16
+"""The webserver reads the logs of many runs, each in a file of its own; a process that writes needs two."""
+
+
+class _Engines:
+    """Engines by the address of their database, each with a connection that stays open; those not used go."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Engine] = OrderedDict()
+
+    def get(self, address: str) -> Engine:
+        if address not in self._kept:
+            self._kept[address] = _engine(address)
+        self._kept.move_to_end(address)
+        while len(self._kept) > ENGINES_KEPT:
+            self._kept.popitem(last=False)[1].dispose()
+        return self._kept[address]
+
+    def dispose(self) -> None:
+        while self._kept:
+            self._kept.popitem()[1].dispose()
+
+
+def _engine(address: str) -> Engine:
+    arguments = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
+    engine = create_engine(address, poolclass=QueuePool, pool_size=1, max_overflow=-1, connect_args=arguments)
+
+    @event.listens_for(engine, "connect")
+    def relax(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    return engine
+
+
+class _Watch(SqliteEventLogStorageWatchdog):
+    """Tells the UI of new events of a run. They are in the log beside the database until SQLite writes them back."""
+
+    def __init__(self, storage: EventLog, run_id: str, callback: EventHandlerFn, cursor: str | None) -> None:
+        super().__init__(storage, run_id, callback, cursor)
+        path = storage.path_for_shard(run_id)
+        self._patterns = [path, f"{path}-wal"]
+
+    def on_modified(self, event: FileSystemEvent) -> None:
+        self._process_log()
+
+
+class EventLog(SqliteEventLogStorage):
+    """Events of runs and assets."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines = _Engines()
+        super().__init__(base_dir, inst_data)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            engine = self._engines.get(self.conn_string_for_shard(shard))
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            with engine.connect() as connection, connection.begin():
+                yield connection
+
+    def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:
+        """Have new events of a run told to `callback`."""
+        if not self._obs:
+            observer = Observer()
+            observer.start()
+            vars(self)["_obs"] = observer  # where Dagster's own methods look for it
+        watch = _Watch(self, run_id, callback, cursor)
+        self._watchers[run_id][callback] = (watch, vars(self)["_obs"].schedule(watch, self._base_dir, recursive=True))
+
+    def dispose(self) -> None:
+        """Close what is open."""
+        super().dispose()
+        self._engines.dispose()
+
+
+class Runs(SqliteRunStorage):
+    """Runs, their states and tags."""
+
+    def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines = _Engines()
+        self._lock = Lock()
+        super().__init__(conn_string, inst_data)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        with self._lock:
+            engine = self._engines.get(self._conn_string)
+        with engine.connect() as connection, connection.begin():
+            yield connection
+
+    def dispose(self) -> None:
+        """Close what is open."""
+        self._engines.dispose()
+
+
+class Storage(DagsterSqliteStorage):
+    """Dagster's SQLite storage, with our event log and runs in it."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self.base_dir = base_dir
+        self._run_storage = Runs.from_local(_runs_directory(base_dir))
+        self._event_log_storage = EventLog(_event_logs_directory(base_dir))
+        self._schedule_storage = SqliteScheduleStorage.from_local(_schedule_directory(base_dir))
+        self._inst_data = inst_data
+        # Not our parent's __init__: it would open its own records beside ours.
+        DagsterStorage.__init__(self)  # type: ignore[no-untyped-call,arg-type]
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Storage:
+        """The storage that `dagster.yaml` asks for."""
+        return cls.from_local(inst_data=inst_data, **config_value)
