@@ -25,7 +25,7 @@ from oplake.lake.tables import Lake
 from oplake.landing.segments import SegmentWriter
 from oplake.settings import Settings
 
-KILLS = 45
+KILLS = 40
 SCRIPT = Path(__file__).with_name("doomed_ingester.py")
 BATCH_BYTES = 20_000  # small, so that one ingest has many commits to die between
 
@@ -109,7 +109,7 @@ def reading(settings: Settings) -> Iterator[list[Exception]]:
     is_done = threading.Event()
 
     def read() -> None:
-        while not is_done.wait(0.01):
+        while not is_done.wait(0.1):
             try:
                 with connect(settings) as connection:
                     names = {row[0] for row in connection.execute("SELECT view_name FROM duckdb_views()").fetchall()}

@@ -26,6 +26,7 @@ from oplake.lake.ledger import read_ledger
 from oplake.lake.lines import Lines
 from oplake.lake.tables import Lake
 from oplake.landing.accept import accept, reject
+from oplake.landing.recorder import Recorder
 from oplake.landing.segments import SegmentWriter
 from oplake.settings import Settings
 
@@ -309,9 +310,16 @@ def test_the_torn_tail_of_a_writer_that_died_is_one_reject(settings: Settings) -
     assert (found["line"], found["byte_offset"], found["raw_bytes"]) == (2, len(step(1)) + 1, 40)
 
 
-def test_a_recorder_that_is_still_open_is_read(settings: Settings) -> None:
-    from oplake.landing.recorder import Recorder
+def test_a_kind_of_a_later_oplake_is_a_reject_and_not_an_error(settings: Settings) -> None:
+    """The index vouches for it, but the contract here does not know its columns."""
+    land(settings, [step(1), step(3).replace(b'"kind":"step"', b'"kind":"dream"'), step(2)])
+    report = take_in(settings)
+    assert (report.events, report.rejects) == (2, 1)
+    [found] = rows(settings, "landed.rejects")
+    assert "dream" in found["reason"]
 
+
+def test_a_recorder_that_is_still_open_is_read(settings: Settings) -> None:
     with Recorder(settings) as recorder:
         action = recorder.begin_action("agent", "search")
         recorder.record_step(action, "look")

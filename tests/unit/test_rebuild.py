@@ -61,6 +61,7 @@ def models_of(settings: Settings) -> dict[str, list[dict[str, object]]]:
     return {name: rows(settings, name) for name in lake.names() if name.startswith("attribution.")}
 
 
+@pytest.mark.slow
 def test_a_rebuild_makes_equal_tables(settings: Settings) -> None:
     """Reading the segments by name would keep the other note, and stamp rejects with the time of the rebuild."""
     writer = live_through_much(settings)
@@ -133,6 +134,7 @@ def test_a_rebuild_waits_for_no_ingest(settings: Settings) -> None:
         rebuild(settings, now=LATER)
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_table_is_made_good(settings: Settings) -> None:
     writer = live_through_much(settings)
     before = everything(settings)
@@ -152,11 +154,10 @@ def test_a_crash_at_any_table_is_made_good(settings: Settings) -> None:
 
 
 @pytest.mark.slow
-def test_no_reader_fails_during_a_rebuild(settings: Settings, tmp_path: Path) -> None:
+def test_no_reader_fails_during_a_rebuild(settings: Settings) -> None:
     """Dropping the tables first, as one would by hand, leaves readers with nothing for as long as it takes."""
     land(settings, [step(n) for n in range(500)])
     take_in(settings)
-    rebuild(settings, now=LATER)
     failures: list[Exception] = []
     counts: set[tuple[int, int]] = set()
     is_done = threading.Event()
