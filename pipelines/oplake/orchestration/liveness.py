@@ -19,12 +19,14 @@ def carrying_out(folder: Path, run_id: str) -> Iterator[None]:
     """Hold the lock of a run while the block lasts; afterwards there is no trace of it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / run_id
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    new = folder / f"{run_id}.new"
+    descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        new.rename(path)  # under its name it is locked from the beginning: there, and free, means that a process died
         yield
     finally:
-        path.unlink(missing_ok=True)  # while the lock is held: a file without a lock means that a process died
+        path.unlink(missing_ok=True)  # while the lock is held, for the same reason
         os.close(descriptor)
 
 

@@ -7,12 +7,13 @@ one whose process died.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import dagster as dg
 import msgspec
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from oplake.models.lineage import Source
     from oplake.models.sql_file import Model
 
+T = TypeVar("T")
+
 LAKEHOUSE = "lakehouse"
 """Key of the resource that assets ask for."""
 
@@ -41,7 +44,8 @@ ALIVE = "alive"
 LINEAGE = "lineage"
 """Folder below DAGSTER_HOME with the column lineage of each model; a cache."""
 
-INGEST_PATIENCE = 600.0  # seconds; a backlog of a million events is taken in well before
+PAUSE = 0.2  # seconds between attempts; to ask costs a file lock
+PATIENCE = 600.0  # seconds; a backlog of a million events is taken in well before
 
 
 class Step(NamedTuple):
@@ -90,26 +94,23 @@ class Lakehouse:
         Raises:
             IngestBusy: It was still at it after ten minutes.
         """
-        import stamina
-
-        from oplake.lake.ingest import IngestBusy, ingest
+        from oplake.lake.ingest import ingest
 
         self.watch(Step("lake.segments", None, None))
         self.has_written = True
-        for attempt in stamina.retry_context(
-            on=IngestBusy, attempts=None, timeout=INGEST_PATIENCE, wait_initial=0.1, wait_max=2.0
-        ):
-            with attempt:
-                self.ingested = ingest(self.settings, now=self.clock())
-        assert self.ingested is not None
+        self.ingested = _patiently(lambda: ingest(self.settings, now=self.clock()))
         return self.ingested
 
     def upkeep(self) -> UpkeepReport:
-        """Compact, vacuum, check the archive."""
+        """Compact, vacuum, check the archive. When an ingest is under way, wait until that is done.
+
+        Raises:
+            IngestBusy: It was still under way after ten minutes.
+        """
         from oplake.lake.upkeep import upkeep
 
         self.has_written = True
-        return upkeep(self.settings, now=self.clock())
+        return _patiently(lambda: upkeep(self.settings, now=self.clock()))
 
     def build(self, model: Model, start: date | None, stop: date | None) -> Built:
         """Compute a model's table, or some days of it."""
@@ -151,6 +152,24 @@ class Lakehouse:
         publish_views(self.settings)
         self.has_written = False
         return rows
+
+
+def _patiently(work: Callable[[], T]) -> T:
+    """Do what only one process may do at a time, as soon as the others let go.
+
+    Raises:
+        IngestBusy: They did not, in ten minutes.
+    """
+    from oplake.lake.ingest import IngestBusy
+
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return work()
+        except IngestBusy:
+            if time.monotonic() > end:
+                raise
+        time.sleep(PAUSE)
 
 
 def alive_folder(settings: Settings) -> Path:

@@ -29,9 +29,6 @@ WRITERS = frozenset({INGEST, REFRESH, UPKEEP, BY_HAND})
 
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 
-BEGINNING = timedelta(minutes=1)
-"""A run that started less long ago may not have its lock yet."""
-
 NO_TRACE = timedelta(minutes=15)
 """A run without any lock for so long never got as far as taking it, or died while giving it back."""
 
@@ -111,7 +108,7 @@ def bury_abandoned(instance: dg.DagsterInstance, alive: Path, now: datetime) -> 
         run = record.dagster_run
         age = now - datetime.fromtimestamp(record.start_time or now.timestamp(), UTC)
         at_work = is_carried_out(alive, run.run_id)
-        if (at_work is False and age > BEGINNING) or (at_work is None and age > NO_TRACE):
+        if at_work is False or (at_work is None and age > NO_TRACE):
             instance.report_run_failed(run, "its process is gone: killed, or the machine went down")
             forget(alive, run.run_id)
             log.warning("run %s of %s was abandoned: its process is gone", run.run_id, run.job_name)
