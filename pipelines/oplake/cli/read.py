@@ -206,10 +206,10 @@ def docs(
 ) -> None:
     """Write the generated pages of docs/."""
     from oplake.lake.catalog import connect
-    from oplake.reference import QUESTIONS, stale_pages, write_answers, write_pages
+    from oplake.reference import QUESTIONS, pages, stale_pages, write_answers, write_pages
 
     if check:
-        stale = stale_pages()
+        stale = stale_pages(pages())
         if stale:
             raise CommandError(f"not fresh: {', '.join(stale)}. `oplake docs` writes them anew")
         return

@@ -9,6 +9,8 @@ Nothing here opens a lake, and nothing but `oplake docs` and its tests imports i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from oplake.lake.landed import INGESTED
 from oplake.lake.ledger import ARRIVALS
 from oplake.models.sql_file import load_models, sql_folder
@@ -46,9 +48,8 @@ def pages() -> dict[str, str]:
     }
 
 
-def stale_pages() -> list[str]:
-    """The generated pages that are missing or out of date, and those of docs/tables that no schema has."""
-    wanted = pages()
+def stale_pages(wanted: Mapping[str, str]) -> list[str]:
+    """Those of the wanted pages that are missing or out of date, and those of docs/tables that are not wanted."""
     stale = [name for name, text in wanted.items() if not (CHECKOUT / name).is_file() or _text(name) != text]
     found = (path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "docs" / "tables").glob("*.md"))
     return stale + sorted(set(found) - set(wanted))
@@ -63,7 +64,7 @@ def write_pages() -> list[str]:
     if not is_checkout():
         raise DocsError("the pages of docs/ are written in a checkout of oplake; an installed one has none")
     wanted = pages()
-    stale = stale_pages()
+    stale = stale_pages(wanted)
     for name in stale:
         path = CHECKOUT / name
         if name in wanted:
