@@ -2,11 +2,13 @@
 
 `segments` takes in what has landed and so writes `landed.*`, too; the end of every run writes `arrivals`. How either is
 done stands in `oplake.lake`. What is told of the intake is shown in the group `landed`, before the models, so that the
-graph of groups runs one way. No `from __future__ import annotations` here: Dagster
-reads the annotations of the functions that it calls.
+graph of groups runs one way.
+
+No `from __future__ import annotations` here: Dagster reads the annotations of the functions that it calls.
 """
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -20,7 +22,7 @@ from oplake.orchestration.staleness import last_day
 
 GROUP, INTAKE = "lake", "landed"
 KINDS = {"python", "deltalake"}
-SEGMENTS = "lake.segments"
+SEGMENTS, REDACTIONS, WATERMARK = "lake.segments", "lake.redactions", "lake.watermark"
 
 
 def segments(table: TableSpec) -> dg.AssetsDefinition:
@@ -36,30 +38,37 @@ def segments(table: TableSpec) -> dg.AssetsDefinition:
     )
     def ingest(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         report = lakehouse.ingest()
-        first, last = lakehouse.settings.first_day, last_day(lakehouse.clock())
         for name, added in report.touched.items():
-            rows = lakehouse.lake.rows_per_day(name)
-            for day in sorted(added):
-                if first <= day <= last:  # Dagster knows no other partitions
-                    context.log_event(
-                        dg.AssetMaterialization(
-                            key_of(name),
-                            partition=day.isoformat(),
-                            metadata={"dagster/row_count": rows.get(day, 0), "rows_added": added[day]},
-                        )
-                    )
-        metadata: dict[str, Any] = {
+            for day, rows in _partitions(lakehouse, name, added).items():
+                metadata: dict[str, Any] = {"dagster/row_count": rows, "rows_added": added[day]}
+                context.log_event(dg.AssetMaterialization(key_of(name), partition=day.isoformat(), metadata=metadata))
+        touched = {day for added in report.touched.values() for day in added}
+        for day, rows in _partitions(lakehouse, REDACTIONS, touched).items():
+            if rows:
+                metadata = {"dagster/row_count": rows}
+                context.log_event(
+                    dg.AssetMaterialization(key_of(REDACTIONS), partition=day.isoformat(), metadata=metadata)
+                )
+        if report.watermark is not None:
+            metadata = {"dagster/row_count": 1, "watermark": dg.MetadataValue.timestamp(report.watermark)}
+            context.log_event(dg.AssetMaterialization(key_of(WATERMARK), metadata=metadata))
+        metadata = {
             "dagster/row_count": lakehouse.lake.size(SEGMENTS).row_count,
             "events": report.events,
             "duplicates": report.duplicates,
             "rejects": report.rejects,
             "bytes": report.bytes,
         }
-        if report.watermark is not None:
-            metadata["watermark"] = dg.MetadataValue.timestamp(report.watermark)
         return dg.MaterializeResult(metadata=metadata)
 
     return ingest
+
+
+def _partitions(lakehouse: Lakehouse, name: str, days: Iterable[date]) -> dict[date, int]:
+    """Those of some days that are partitions, for Dagster knows no other, each with all the rows that it has now."""
+    first, last = lakehouse.settings.first_day, last_day(lakehouse.clock())
+    rows = lakehouse.lake.rows_per_day(name)
+    return {day: rows.get(day, 0) for day in sorted(days) if first <= day <= last}
 
 
 def arrivals(table: TableSpec, models: Iterable[Model]) -> dg.AssetSpec:

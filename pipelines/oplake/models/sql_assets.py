@@ -6,6 +6,7 @@ Everything comes from the model file by way of `Model`; how a table is computed 
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
+from itertools import dropwhile
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -58,9 +59,8 @@ def _sql_asset(model: Model, days: dg.DailyPartitionsDefinition, with_days: Coll
         built = lakehouse.build(model, start, stop)
         last = max(built.rows_per_day, default=None)
         for day, rows in built.rows_per_day.items():
-            lineage = (
-                lineage_metadata(lakehouse.lineage(model)) if day == last else {}
-            )  # once is enough: it is the same for every day
+            # Lineage is the same for every day; the last one is the one that is shown.
+            lineage = lineage_metadata(lakehouse.lineage(model)) if day == last else {}
             context.add_asset_metadata({"dagster/row_count": rows, **lineage}, partition_key=day.isoformat())
         metadata: dict[str, Any] = {"delta_version": built.version, "seconds": round(built.seconds, 3)}
         if start is None:
@@ -98,8 +98,13 @@ def describe(model: Model) -> str:
     if model.question is not None:
         lines += ["", f"**{model.question.text}**", "", "```sql", model.question.sql, "```", ""]
         lines += [f"> {' | '.join(row)}  " for row in model.question.answer]
-    lines += ["", "**Model**", "", "```sql", model.sql.strip(), "```"]
+    lines += ["", "**Model**", "", "```sql", _body(model.sql), "```"]
     return "\n".join(lines)
+
+
+def _body(sql: str) -> str:
+    """The SQL without the comment that it begins with, which stands above it already."""
+    return "\n".join(dropwhile(lambda line: line.startswith("--") or not line.strip(), sql.splitlines())).strip()
 
 
 def definition_metadata(model: Model) -> dict[str, Any]:
@@ -113,7 +118,7 @@ def definition_metadata(model: Model) -> dict[str, Any]:
                     column.description,
                     dg.TableColumnConstraints(
                         nullable=not column.is_not_null,
-                        unique=model.grain == (column.name,),
+                        unique=model.partition is None and model.grain == (column.name,),
                         other=_bounds(column.low, column.high),
                     ),
                 )
@@ -163,8 +168,9 @@ def lineage_metadata(lineage: Mapping[str, Sequence[tuple[str, str]]]) -> dict[s
 
 
 CHECKS = {"is_unique": "grain_is_unique", "is_not_null": "nothing_is_null", "is_in_range": "all_in_range"}
-"""What Dagster is told of a model's promises: one check for each kind of them, by how their names end. A check costs
-three events of 10 to 17 ms, and a table of twenty columns would have twenty."""
+"""What Dagster is told of a model's promises: one check for each kind of them, by how their names end.
+
+A check costs three events, and with one for each promise a table of twenty columns would have twenty."""
 
 
 def _grouped(items: Iterable[T], name_of: Callable[[T], str]) -> dict[str, list[T]]:
