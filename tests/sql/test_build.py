@@ -11,10 +11,10 @@ import duckdb
 import pytest
 from tests.sql.tiny_lake import DAY, LATER, DeltaLake, TinyLake, at, begun, by, completed, observation, step
 
+from oplake.lake.engine import SPILL
 from oplake.lake.landed import INGESTED
 from oplake.models.build import build
 from oplake.models.checks import Finding, checks_of, evaluate_checks
-from oplake.models.compute import SPILL
 from oplake.models.errors import BuildError
 from oplake.models.sql_file import Model, load_models
 

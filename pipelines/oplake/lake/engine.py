@@ -10,17 +10,26 @@ import duckdb
 
 from oplake.settings import Settings
 
+SPILL = "tmp"
+"""Folder of the home for what does not fit into memory; whatever is in it while nothing runs can be deleted."""
+
 
 @contextmanager
-def engine(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of its own, which spills into a folder of its own: two that shared one would overwrite each other."""
-    spill = settings.home / "tmp"
+def engine(settings: Settings, *, keeps_order: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of its own, which spills into a folder of its own: two that shared one would overwrite each other.
+
+    Args:
+        settings: Threads, memory and the home to spill into.
+        keeps_order: Whether rows without ORDER BY come as they were read; that costs memory.
+    """
+    spill = settings.home / SPILL
     spill.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="duckdb-", dir=spill) as folder:
         config: dict[str, str | bool | int | float | list[str]] = {
             "threads": settings.duckdb_threads,
             "memory_limit": settings.duckdb_memory,
             "temp_directory": folder,
+            "preserve_insertion_order": keeps_order,
         }
         with duckdb.connect(config=config) as connection:
             connection.execute("SET TimeZone = 'UTC'")

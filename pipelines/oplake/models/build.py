@@ -16,10 +16,11 @@ import duckdb
 import pyarrow as pa
 
 from oplake.lake.commit import provenance
+from oplake.lake.engine import engine
 from oplake.lake.errors import SchemaChanged
 from oplake.lake.spec import duckdb_type, quoted
 from oplake.lake.tables import Lake
-from oplake.models.compute import WATERMARK_TABLE, Days, engine, show_table, show_watermark
+from oplake.models.compute import WATERMARK_TABLE, Days, show_table, show_watermark
 from oplake.models.errors import BuildError
 from oplake.models.sql_file import Model
 from oplake.settings import Settings
@@ -65,7 +66,7 @@ def build(
     days = _days(model, start, stop)
     began = time.monotonic()
     _prepare(lake, model)
-    with engine(settings) as connection:
+    with engine(settings, keeps_order=False) as connection:
         try:
             inputs = _show_inputs(connection, lake, model, days, watermark)
             replaced = lake.replace(

@@ -13,9 +13,10 @@ from typing import Any
 
 import duckdb
 
+from oplake.lake.engine import engine
 from oplake.lake.spec import DAY, quoted
 from oplake.lake.tables import Lake
-from oplake.models.compute import Days, engine, show_table
+from oplake.models.compute import Days, show_table
 from oplake.models.sql_file import Model, OutputColumn
 from oplake.settings import Settings
 
@@ -66,7 +67,7 @@ def evaluate_checks(
         settings: Threads, memory and the folder to spill into.
     """
     days = None if start is None or stop is None else Days(start, stop)
-    with engine(settings) as connection:
+    with engine(settings, keeps_order=False) as connection:
         types = {column.name: "VARCHAR" for column in model.columns}
         show_table(connection, lake, model.name, types, days)
         return evaluate_rows(connection, model)

@@ -6,20 +6,14 @@ Writing to the lake is `build`'s.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 import duckdb
 
-from oplake.lake.spec import literal, quoted
+from oplake.lake.spec import quoted
 from oplake.lake.tables import Lake
-from oplake.settings import Settings
-
-SPILL = "spill"
-"""Folder of the home for what does not fit into memory; whatever is in it while nothing runs can be deleted."""
 
 WATERMARK_TABLE = "lake.watermark"
 """Not read from the lake but given: all models of a run see the same one."""
@@ -36,24 +30,6 @@ class Days(NamedTuple):
     def widened(self, window: tuple[int, int]) -> Days:
         """The days that these days read through a window."""
         return Days(self.start + timedelta(days=window[0]), self.stop + timedelta(days=window[1]))
-
-
-@contextmanager
-def engine(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory DuckDB within the limits of the settings, in UTC; it spills into the home."""
-    spill = settings.home / SPILL
-    spill.mkdir(parents=True, exist_ok=True)
-    # A folder each: two processes that spilled into one would overwrite each other's files.
-    with tempfile.TemporaryDirectory(prefix="duckdb-", dir=spill) as folder, duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET threads = {settings.duckdb_threads:d}")
-        connection.execute(f"SET memory_limit = {literal(settings.duckdb_memory)}")
-        connection.execute(f"SET temp_directory = {literal(folder)}")
-        connection.execute(
-            "SET preserve_insertion_order = false"
-        )  # who wants an order says so; keeping one costs memory
-        connection.execute("SET enable_progress_bar = false")  # progress is for the command line to show, once
-        yield connection
 
 
 def show_table(

@@ -18,9 +18,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from oplake.lake.engine import engine
 from oplake.lake.spec import DAY, literal
 from oplake.lake.tables import Lake
-from oplake.models.compute import engine
 from oplake.models.errors import ModelError
 from oplake.settings import Settings
 
