@@ -23,6 +23,8 @@ HOST = "127.0.0.1"  # the UI has no log-in: it is for this machine alone
 PORT = 3000
 LOCK = "ui.lock"
 WORKSPACE = "workspace.yaml"
+PROCESSES = Path("/proc")
+PARTS = frozenset({b"dagster_webserver", b"dagster._daemon"})  # modules that `dagster dev` runs beside itself
 CODE_LOCATION = """# Written by oplake: what Dagster loads, and what it calls it.
 load_from:
   - python_module:
@@ -46,6 +48,7 @@ def start_ui(settings: Settings, *, port: int | None = None, say: Callable[[str]
 
     home = prepare(settings)
     descriptor = _lock(home / LOCK)
+    stop_leftovers(home)
     chosen = _port(port)
     url = f"http://{HOST}:{chosen}"
     os.ftruncate(descriptor, 0)
@@ -66,6 +69,26 @@ def start_ui(settings: Settings, *, port: int | None = None, say: Callable[[str]
     (home / WORKSPACE).write_text(CODE_LOCATION, encoding="utf-8")
     os.chdir(home)  # `dagster dev` would take a dagster.yaml or .env that happens to lie where it was called
     os.execve(sys.executable, [*command, "--log-level", "warning"], environment)  # noqa: S606  (no shell is wanted)
+
+
+def stop_leftovers(home: Path, processes: Path = PROCESSES) -> list[int]:
+    """Stop what a UI that was killed left running; its daemon would start everything twice. Returns process ids.
+
+    `dagster dev` stops its webserver and daemon when it ends, but not when it is killed. They are known by their
+    command and by the home in their environment.
+    """
+    mark = f"DAGSTER_HOME={home}".encode()
+    stopped = []
+    for entry in processes.glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+            if PARTS.isdisjoint(command) or mark not in (entry / "environ").read_bytes().split(b"\0"):
+                continue
+            os.kill(int(entry.name), signal.SIGTERM)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended meanwhile, or is somebody else's
+        stopped.append(int(entry.name))
+    return stopped
 
 
 def _lock(path: Path) -> int:
