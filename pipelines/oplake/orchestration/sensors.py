@@ -13,7 +13,7 @@ from datetime import datetime
 import dagster as dg
 
 from oplake.models.sql_file import Models
-from oplake.orchestration.jobs import SEGMENTS, Jobs
+from oplake.orchestration.jobs import QUIET, SEGMENTS, Jobs
 from oplake.orchestration.partitions import keys_of, range_tags
 from oplake.orchestration.resources import alive_folder
 from oplake.orchestration.runs import attempts, bury_abandoned, held_back, in_progress
@@ -42,7 +42,7 @@ def build_sensor(
         work = find_work(settings, models, now=now)
         held = held_back(attempts(context.instance), now)
         if work.must_ingest and SEGMENTS not in held:
-            return dg.RunRequest(job_name=jobs.ingest.name)
+            return dg.RunRequest(job_name=jobs.ingest.name, run_config=QUIET)
         refreshes = without(work.refreshes, models, held)
         if refreshes:
             return _request(refreshes[0])
@@ -53,6 +53,7 @@ def build_sensor(
     def _request(refresh: Refresh) -> dg.RunRequest:
         return dg.RunRequest(
             job_name=jobs.refresh.name,
+            run_config=QUIET,  # the job's own is not taken when assets are selected
             asset_selection=keys_of(refresh.models),
             tags={**range_tags(refresh.start, refresh.stop), **why(refresh)},
         )

@@ -24,7 +24,7 @@ PORT = 3000
 LOCK = "ui.lock"
 WORKSPACE = "workspace.yaml"
 PROCESSES = Path("/proc")
-PARTS = frozenset({b"dagster_webserver", b"dagster._daemon"})  # modules that `dagster dev` runs beside itself
+PARTS = frozenset({b"dagster_webserver", b"dagster._daemon", b"code-server"})  # what `dagster dev` runs beside itself
 CODE_LOCATION = """# Written by oplake: what Dagster loads, and what it calls it.
 load_from:
   - python_module:
