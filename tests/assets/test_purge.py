@@ -13,6 +13,8 @@ from dagster._utils.warnings import suppress_dagster_warnings
 from oplake.orchestration.partitions import all_in_one_run, daily, range_tags
 from oplake.orchestration.purge import purge
 
+pytestmark = pytest.mark.slow  # each runs Dagster a few times
+
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC).date()
 LATER = timedelta(days=1)
 

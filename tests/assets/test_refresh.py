@@ -13,6 +13,8 @@ from oplake.settings import Settings
 
 from .conftest import World, WriteModels, at, begun, completed, days, step
 
+pytestmark = pytest.mark.slow  # each runs Dagster a few times
+
 
 def test_nothing_to_do_starts_nothing(world: World) -> None:
     assert world.run(at(12, 12)).runs == ()

@@ -15,6 +15,8 @@ from oplake.orchestration.jobs import INGEST, REFRESH
 from .conftest import World, WriteModels, at, begun, days
 from .test_refresh import BEGUN, DOUBLED, OTHER
 
+pytestmark = pytest.mark.slow  # each runs Dagster a few times
+
 
 @dataclass
 class Daemon:

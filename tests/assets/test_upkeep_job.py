@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pytest
 
 from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.jobs import UPKEEP
 
 from .conftest import World, WriteModels, at
 from .test_refresh import BEGUN
+
+pytestmark = pytest.mark.slow
 
 
 def _night(world: World, now: datetime) -> dg.ExecuteInProcessResult:

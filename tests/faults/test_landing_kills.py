@@ -14,7 +14,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from oplake.landing.segments import Segment, look_at, read_range, recover, segments
+
+pytestmark = pytest.mark.slow
 
 KILLS = 120
 WRITERS = r"""

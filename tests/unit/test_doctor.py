@@ -19,6 +19,8 @@ from oplake.lake.tables import Lake
 from oplake.lake.upkeep import upkeep
 from oplake.settings import Settings
 
+pytestmark = pytest.mark.slow  # each examines a whole home
+
 LATER = NOW + timedelta(days=1)
 
 

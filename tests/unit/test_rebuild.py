@@ -25,6 +25,8 @@ from oplake.landing.accept import reject
 from oplake.landing.segments import SegmentWriter
 from oplake.settings import Settings
 
+pytestmark = pytest.mark.slow  # each makes a whole home twice
+
 LATER = NOW + timedelta(days=1)
 
 
@@ -61,7 +63,6 @@ def models_of(settings: Settings) -> dict[str, list[dict[str, object]]]:
     return {name: rows(settings, name) for name in lake.names() if name.startswith("attribution.")}
 
 
-@pytest.mark.slow
 def test_a_rebuild_makes_equal_tables(settings: Settings) -> None:
     """Reading the segments by name would keep the other note, and stamp rejects with the time of the rebuild."""
     writer = live_through_much(settings)
@@ -134,7 +135,6 @@ def test_a_rebuild_waits_for_no_ingest(settings: Settings) -> None:
         rebuild(settings, now=LATER)
 
 
-@pytest.mark.slow
 def test_a_crash_at_any_table_is_made_good(settings: Settings) -> None:
     writer = live_through_much(settings)
     before = everything(settings)
@@ -153,7 +153,6 @@ def test_a_crash_at_any_table_is_made_good(settings: Settings) -> None:
     writer.close()
 
 
-@pytest.mark.slow
 def test_no_reader_fails_during_a_rebuild(settings: Settings) -> None:
     """Dropping the tables first, as one would by hand, leaves readers with nothing for as long as it takes."""
     land(settings, [step(n) for n in range(500)])
