@@ -8,15 +8,16 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oplake import events
 from oplake.events import LINE_BYTES
-from oplake.landing import accept as module
-from oplake.landing.accept import REJECT_BYTES, Accepted, accept, accept_landed, place_id, reject
+from oplake.landing.accept import REJECT_BYTES, Accepted, _plain, accept, accept_landed, place_id, reject
 from oplake.landing.errors import Unusable
+from oplake.landing.shape import decode, shape
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 STEP: dict[str, Any] = {
@@ -231,8 +232,8 @@ def test_ten_megabytes_of_text_are_cut() -> None:
 def test_negative_control_decoders_alone_let_duplicate_keys_and_huge_numbers_pass() -> None:
     twice = wire()[:-1] + b',"decision":"other"}'
     assert json.loads(twice)["decision"] == "other"
-    assert module._decoder.decode(twice)["decision"] == "other"
-    assert module._decoder.decode(b"1" + b"0" * 29) == 10**29
+    assert msgspec.json.decode(twice)["decision"] == "other"
+    assert msgspec.json.decode(b"1" + b"0" * 29) == 10**29
 
 
 @given(st.binary(max_size=200))
@@ -279,9 +280,30 @@ def test_both_ways_give_the_same_line_and_accepting_it_again_changes_nothing(
     assert take(event, is_live=is_live).line == accepted.line
     assert take(accepted.line, is_live=is_live).line == accepted.line
     assert accept_landed(accepted.line).line == accepted.line
-    the_long_way = module._shape(module._decode(raw), NOW, "live" if is_live else "history", None, is_python=False)
-    assert the_long_way.line == accepted.line
+    _, line = shape(decode(raw), NOW, "live" if is_live else "history", None, is_python=False)
+    assert line == accepted.line
     assert events.decoder.decode(accepted.line).event_id == STEP["event_id"]
+
+
+def test_json_is_taken_alike_at_every_depth_and_size() -> None:
+    """The short way checks nested values by type, some levels deep; what it does not admit goes the long way."""
+    for depth in range(12):
+        for leaf in ("x", "x" * 500, "x" * 501, "x" * 503, 2**63 - 1, -(2**63), 1e300, None, True, [], {}):
+            value: Any = leaf
+            for level in range(depth):
+                value = [value] if level % 2 else {"k": value}
+            for changes in ({"state": {"v": value}}, {"extra": {"v": value}}):
+                raw = wire(**changes)
+                assert take(raw).line == shape(decode(raw), NOW, "live", None, is_python=False)[1]
+                assert accept_landed(take(raw).line).line == take(raw).line
+
+
+def test_nearly_all_events_take_the_short_way() -> None:
+    """Else every event would cost ten times as much, and no other test would notice."""
+    deep = {"order": {"items": [{"id": 1, "options": {"size": "m"}}]}}
+    for raw in (wire(), wire(state=deep), wire(extra={"old": 1}), take(wire(confidence=None)).line):
+        assert _plain(raw, NOW, "live") is not None
+    assert _plain(wire(description="x" * 501), NOW, "live") is None
 
 
 # -- From Python -------------------------------------------------------------------------------------------------------

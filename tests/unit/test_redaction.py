@@ -6,8 +6,12 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+import re
 import string
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,10 +41,11 @@ from detect_secrets.plugins.square_oauth import SquareOAuthDetector
 from detect_secrets.plugins.stripe import StripeDetector
 from detect_secrets.plugins.telegram_token import TelegramBotTokenDetector
 from detect_secrets.plugins.twilio import TwilioKeyDetector
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from oplake import events
+from oplake.landing import redaction
 from oplake.landing.accept import accept
 from oplake.landing.redaction import RULES, may_hold_secret, redact, rule_of_name
 
@@ -361,16 +366,110 @@ def test_a_number_under_password_is_hidden_and_a_flag_is_not() -> None:
     assert json.loads(accepted.line)["extra"] == {"password": "[redacted:password]", "token": 7, "secret": True}
 
 
-def _variants(text: str) -> Iterator[str]:
-    yield from (text, text.upper(), text.title(), "x_" + text, "my" + text[:1].upper() + text[1:])
+# -- The marks ---------------------------------------------------------------------------------------------------------
+
+PIECES = ["pass", "phrase", "word", "wd", "code", "pwd", "contrase\u00f1a", "db", "database", "key", "keys", "user", "admin", "root", "api", "auth", "access", "private", "ssh", "secret", "credential", "token", "authorization", "s", "S", "x", "1", "_", "-", ".", " ", "\n", "\t", '"', "\\", "\x01", "\u00e9", "\u017f", "\u212a"]  # fmt: skip
+CASES = [str, str.upper, str.title, str.capitalize]
+WORD = st.tuples(st.sampled_from(PIECES), st.sampled_from(CASES)).map(lambda made: made[1](made[0]))
 
 
-@pytest.mark.parametrize("name", ["password", "passwd", "passphrase", "passcode", "pwd", "secret", "credential", "db_pass", "user_pass", "api_key", "apikey", "auth_token", "token", "authorization", "contraseña"])  # fmt: skip
-def test_every_name_has_its_mark_in_every_usual_case(name: str) -> None:
-    """Without its mark in the first pattern a rule would be skipped in silence."""
-    for variant in _variants(name):
-        if rule_of_name(variant):
-            assert may_hold_secret(f'{{"{variant}":"x"}}'.encode()), variant
+def as_landed(text: str) -> list[bytes]:
+    """The text alone, and as a line holds it: as a value and as a key."""
+    return [text.encode(), events.encoder.encode({"a": text}), events.encoder.encode({text: 1})]
+
+
+@given(st.lists(WORD, min_size=1, max_size=5).map("".join))
+@settings(max_examples=1000, deadline=None)
+@example("db.pass")
+@example("user\npass")
+@example("pass  phrase")
+@example("tokenS")
+def test_every_name_of_a_secret_has_its_mark(name: str) -> None:
+    """A mark that wants its words side by side misses `db.pass`, which the rule takes for a password."""
+    if rule_of_name(name):
+        assert all(may_hold_secret(line) for line in as_landed(name)), name
+
+
+FORMS = {rule: st.from_regex(re.sub(r"\\Z", "", form.pattern), alphabet=st.characters(max_codepoint=0x3000, exclude_categories=["Cs"])) for rule, form in redaction._KEYS.items()}  # fmt: skip
+AROUND = st.lists(WORD | st.sampled_from(["=", ": ", "'", "aws", "bearer ", "://u:", "@", "n", "\\n"]) | st.text(max_size=3), max_size=6).map("".join)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", FORMS)
+def test_the_mark_of_a_form_is_wherever_its_rule_applies(rule: str) -> None:
+    """Bytes are not characters: `.{0,20}` in a mark would end after ten accented letters, or three that are escaped."""
+    hits = 0
+
+    @given(before=AROUND, secret=FORMS[rule], after=AROUND)
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    def holds(before: str, secret: str, after: str) -> None:
+        nonlocal hits
+        text = before + secret + after
+        counts: dict[str, int] = {}
+        redaction._redact(text, counts)  # the rules, whatever the marks say
+        if counts:
+            hits += rule in counts
+            assert all(may_hold_secret(line) for line in as_landed(text)), text
+
+    holds()
+    assert hits
+
+
+@given(st.lists(AROUND | st.sampled_from(OTHERS) | PASSWORDS, max_size=8).map("".join))
+@settings(max_examples=500, deadline=None)
+@example("aws" + "\u00e9" * 18 + "pw'" + "a1B2" * 10 + "'")
+@example("aws" + "\x01" * 18 + "pw'" + "a1B2" * 10 + "'")
+@example("author\u0130zation: basic dXNlcjpwYXNz")
+@example("http://\x01u:p\xa0w@host")
+def test_no_text_is_changed_by_a_rule_without_a_mark(text: str) -> None:
+    counts: dict[str, int] = {}
+    if redaction._redact(text, counts) != text:
+        assert all(may_hold_secret(line) for line in as_landed(text)), text
+
+
+def test_a_mark_is_found_behind_whatever_fills_the_memory_of_the_search() -> None:
+    """RE2 answers "no" when its memory does not suffice; a mark that makes it remember much would hide all others."""
+    dice = random.Random(7)
+    noise = "".join(dice.choices(WORDY + "+/ .:=aws_key", k=2_000_000)).replace("pw", "").encode()
+    find = redaction._find_marks()
+    assert may_hold_secret(noise + b" ghp_" + b"a1B2" * 9)
+    for start in range(0, len(noise), 1000):  # most pieces have no mark of their own
+        piece = noise[start : start + 1000]
+        assert find(piece + b" ghp_" + b"a1B2" * 9)
+
+
+def test_threads_and_children_of_a_fork_find_the_same_marks() -> None:
+    """A child inherits the locks of RE2's cache as they were; one held by a thread of its parent is never released."""
+    script = """
+import os, random, signal, string, sys, threading
+from oplake.landing.redaction import may_hold_secret
+dice = random.Random(3)
+texts = ["".join(dice.choices(string.printable, k=500)).encode() for _ in range(400)]
+expected = [may_hold_secret(text) for text in texts]
+failures, done = [], threading.Event()
+def look():
+    while not done.is_set():
+        if [may_hold_secret(text) for text in texts] != expected:
+            failures.append(1)
+threads = [threading.Thread(target=look) for _ in range(3)]
+for thread in threads: thread.start()
+codes = []
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit([may_hold_secret(text) for text in texts] != expected)
+    codes.append(os.waitpid(child, 0)[1])
+done.set()
+for thread in threads: thread.join()
+sys.exit(bool(any(codes) or failures))
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=120)
+
+
+def test_importing_costs_no_search_engine() -> None:
+    """An agent that only imports the recorder pays for RE2 with its first event, not at every start."""
+    script = "import sys, oplake; from oplake.landing import recorder; sys.exit('re2' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,20 @@
 """Secrets are taken out of every text before it is written.
 
 Here are the rules, and how they apply to a text and to a JSON value. `may_hold_secret` looks at a whole encoded event
-first, with one cheap pattern that finds a mark of every rule, so that nearly all events pay for nothing else. A rule
-without such a mark would be skipped in silence; the tests hold the two together.
+first: RE2 searches it once for the marks of all rules, so that nearly all events pay for nothing else. The mark of a
+rule is its own pattern without what RE2 does not know, or stands beside it where that is not enough. A mark that misses
+what its rule would replace would let it through in silence; the tests hold the two together.
 
 What looks random but names no service, such as a hash or an id, is left alone: events are full of those.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 REPLACEMENT = "[redacted:{}]"
 _REPLACED = re.compile(r"\[redacted:[a-z_]*\]?")
@@ -19,54 +22,72 @@ _REPLACED = re.compile(r"\[redacted:[a-z_]*\]?")
 # -- Keys that say by their form whose they are -----------------------------------------------------------------------
 
 _START = r"(?<![A-Za-z0-9])"
+_BEGIN = r"(?:\A|[^A-Za-z0-9]|\\[bfnrt]|\\u[0-9a-f]{4})"  # _START in JSON: an escape ends with a letter
 _WITH_DIGIT = r"(?=[A-Za-z_-]*[0-9])"  # kebab-case names have none
 
-_KEYS: dict[str, str] = {
-    "private_key": (
+
+class _Form(NamedTuple):
+    """What a key looks like in a text, and what betrays it in an encoded event."""
+
+    pattern: str
+    mark: str | None = None
+    """None where the pattern does, look-arounds aside: nothing in it is escaped in JSON, and it is cheap to search."""
+
+
+_KEYS: dict[str, _Form] = {
+    "private_key": _Form(
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)"
         r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"
-        r"|PuTTY-User-Key-File-\d(?s:.*)\Z"
+        r"|PuTTY-User-Key-File-\d(?s:.*)\Z",
+        mark="PRIVATE KEY|PuTTY-User-Key-File-",
     ),
-    "anthropic_key": rf"{_START}sk-ant-[A-Za-z0-9_-]{{16,}}",
-    "openai_key": rf"{_START}sk-{_WITH_DIGIT}[A-Za-z0-9_-]{{20,}}",
-    "aws_key": (
+    "anthropic_key": _Form(rf"{_START}sk-ant-[A-Za-z0-9_-]{{16,}}"),
+    "openai_key": _Form(rf"{_START}sk-{_WITH_DIGIT}[A-Za-z0-9_-]{{20,}}"),
+    "aws_key": _Form(
         rf"{_START}(?:ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{{16}}(?![A-Za-z0-9])"
         r"|(?i:aws.{0,20}?(?:key|pwd|pw|pass|token).{0,20}?\\*['\"])"
-        r"(?P<aws_secret>[0-9A-Za-z/+]{40})(?=\\*['\"])"
+        r"(?P<aws_secret>[0-9A-Za-z/+]{40})(?=\\*['\"])",
+        mark=rf"{_BEGIN}(?:ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{{16}}"
+        r"|(?i:aws.{0,120}(?:key|pw|pass|token))",  # 20 characters take up to 120 bytes in JSON
     ),
-    "google_key": (rf"{_START}(?:AIza[0-9A-Za-z_-]{{35}}|ya29\.[0-9A-Za-z_-]{{20,}}|GOCSPX-[0-9A-Za-z_-]{{20,}})"),
-    "github_token": rf"{_START}(?:gh[pousr]_[A-Za-z0-9_]{{36,}}|github_pat_[A-Za-z0-9_]{{22,}})",
-    "gitlab_token": (rf"{_START}(?:gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas|ffct)-|GR1348941)[A-Za-z0-9_-]{{20,}}"),
-    "slack_token": (
+    "google_key": _Form(rf"{_START}(?:AIza[0-9A-Za-z_-]{{35}}|ya29\.[0-9A-Za-z_-]{{20,}}|GOCSPX-[0-9A-Za-z_-]{{20,}})"),
+    "github_token": _Form(rf"{_START}(?:gh[pousr]_[A-Za-z0-9_]{{36,}}|github_pat_[A-Za-z0-9_]{{22,}})"),
+    "gitlab_token": _Form(
+        rf"{_START}(?:gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas|ffct)-|GR1348941)[A-Za-z0-9_-]{{20,}}"
+    ),
+    "slack_token": _Form(
         rf"{_START}(?i:xox[a-z]-[0-9a-z-]{{10,}}|xapp-[0-9a-z-]{{10,}})"
         r"|(?i:hooks\.slack\.com/services/)(?P<slack_hook>T\w+/B\w+/\w+)"
     ),
-    "stripe_key": rf"{_START}(?:(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{{16,}}|whsec_[0-9A-Za-z+/=]{{24,}})",
-    "jwt": rf"{_START}(?<![_-])eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+(?:\.[A-Za-z0-9_.+/=-]*)?",
-    "azure_key": r"(?<=AccountKey=)[A-Za-z0-9+/=]{40,}",
-    "npm_token": rf"{_START}npm_[A-Za-z0-9]{{36}}",
-    "pypi_token": rf"{_START}pypi-AgE[A-Za-z0-9_-]{{50,}}",
-    "sendgrid_key": rf"{_START}SG\.[A-Za-z0-9_-]{{22}}\.[A-Za-z0-9_-]{{43}}",
-    "square_key": rf"{_START}sq0(?:csp|atp)-[0-9A-Za-z\\_-]{{22,}}",
-    "discord_token": (
+    "stripe_key": _Form(rf"{_START}(?:(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{{16,}}|whsec_[0-9A-Za-z+/=]{{24,}})"),
+    "jwt": _Form(rf"{_START}(?<![_-])eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+(?:\.[A-Za-z0-9_.+/=-]*)?"),
+    "azure_key": _Form(r"AccountKey=(?P<azure>[A-Za-z0-9+/=]{40,})"),
+    "npm_token": _Form(rf"{_START}npm_[A-Za-z0-9]{{36}}"),
+    "pypi_token": _Form(rf"{_START}pypi-AgE[A-Za-z0-9_-]{{50,}}"),
+    "sendgrid_key": _Form(rf"{_START}SG\.[A-Za-z0-9_-]{{22}}\.[A-Za-z0-9_-]{{43}}"),
+    "square_key": _Form(rf"{_START}sq0(?:csp|atp)-[0-9A-Za-z\\_-]{{22,}}"),
+    "discord_token": _Form(
         rf"{_START}[MNO][A-Za-z0-9_-]{{23,25}}\.[A-Za-z0-9_-]{{6}}\.[A-Za-z0-9_-]{{27,}}"
-        r"|(?i:discord(?:app)?\.com/api/webhooks/)(?P<discord_hook>\d+/[\w-]+)"
+        r"|(?i:discord(?:app)?\.com/api/webhooks/)(?P<discord_hook>\d+/[\w-]+)",
+        mark=r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}|(?i:discord(?:app)?\.com/api/webhooks/)",
     ),
-    "telegram_token": r"(?<!\d)\d{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])",
-    "twilio_key": rf"{_START}(?:AC|SK)[a-z0-9]{{32}}(?![A-Za-z0-9])",
-    "mailchimp_key": rf"{_START}[0-9a-z]{{32}}-us[0-9]{{1,2}}(?![A-Za-z0-9])",
-    "artifactory_key": (
+    "telegram_token": _Form(r"(?<!\d)\d{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])"),
+    "twilio_key": _Form(rf"{_START}(?:AC|SK)[a-z0-9]{{32}}(?![A-Za-z0-9])"),
+    "mailchimp_key": _Form(rf"{_START}[0-9a-z]{{32}}-us[0-9]{{1,2}}(?![A-Za-z0-9])"),
+    "artifactory_key": _Form(
         rf"{_START}(?:AKC(?=[A-Za-z]*[0-9])[A-Za-z0-9]{{10,}}"
         r"|AP[0-9A-F](?=[A-Za-z]*[0-9])[A-Za-z0-9]{8,})(?![A-Za-z0-9])"
     ),
-    "ibm_key": (  # 44 characters after some name of a key; 64 after a name of SoftLayer or Cloudant
+    "ibm_key": _Form(  # 44 characters after some name of a key; 64 after a name of SoftLayer or Cloudant
         r"(?i:(?<![A-Za-z0-9])(?:ibm|iam|cloud|api|[_-]){0,6}(?:key|pwd|password|pass|token)"
         r"\\*['\"]?\]? *(?:=|::?|:=|=>| ) *\\*['\"]?)(?P<ibm>[A-Za-z0-9_-]{44})(?![A-Za-z0-9_-])"
         r"|(?i:(?<![A-Za-z0-9])(?:softlayer|sl|cloudant|clou|cl)[_-]?(?:api)?[_-]?(?:key|pwd|pw|password|pass|token)"
         r"\\*['\"]?\]? *(?:=|::?|:=|=>| ) *\\*['\"]?)(?P<softlayer>[A-Za-z0-9]{64}|[a-z]{24})(?![A-Za-z0-9])"
-        r"|(?i:api\.softlayer\.com/soap/v3(?:\.1)?/)(?P<soap>[a-z0-9]{64})"
+        r"|(?i:api\.softlayer\.com/soap/v3(?:\.1)?/)(?P<soap>[a-z0-9]{64})",
+        mark=r"(?i:(?:key|pwd?|pass|password|token)[\\'\"\] =:>]+)(?:[A-Za-z0-9_-]{44}|[A-Za-z0-9]{24})"
+        r"|(?i:api\.softlayer\.com/soap/)",
     ),
-    "vendor_key": (
+    "vendor_key": _Form(
         rf"{_START}(?:hf_[A-Za-z0-9]{{30,}}|gsk_[A-Za-z0-9]{{20,}}|xai-[A-Za-z0-9]{{20,}}|pplx-[A-Za-z0-9]{{20,}}"
         r"|do[opr]_v1_[a-f0-9]{64}|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}|dapi[a-f0-9]{32}|lin_api_[A-Za-z0-9]{20,}"
         r"|NRAK-[A-Z0-9]{20,}|hvs\.[A-Za-z0-9_-]{20,}|glsa_[A-Za-z0-9_]{20,}|sbp_[a-f0-9]{40}"
@@ -75,14 +96,14 @@ _KEYS: dict[str, str] = {
     ),
 }
 
-_PARTS = ("aws_secret", "slack_hook", "discord_hook", "ibm", "softlayer", "soap")
+_PARTS = ("aws_secret", "slack_hook", "azure", "discord_hook", "ibm", "softlayer", "soap")
 """Groups within a rule of `_KEYS` that hold the secret, where the rest of the match only says whose it is."""
 
 _BEARER = re.compile(
     r"(?<![a-z0-9])(?:bearer[ \t]+(?=[^\s\d]*\d)"
     r"|authorization\\*['\"]?\s*[:=]\s*\\*['\"]?(?:basic|digest|token|apikey)[ \t]+)"
     r"(?P<secret>[a-z0-9._~+/=-]{8,})",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _URL = re.compile(r"://[^\s/?#:@'\"<>\\]*:(?P<secret>[^\s/?#'\"<>\\]+)(?=@)")
 
@@ -200,41 +221,55 @@ _MIN_BARE = 4  # shorter ones without quotes are words, numbers and operators
 RULES: tuple[str, ...] = (*_KEYS, "bearer", "url_password", *_NAMES)
 """Every rule by its name, as it stands in replacements and in `lake.redactions`."""
 
-_MAY_HOLD = re.compile(  # each mark begins with a rare character, and looks back from it: that costs 10 ns a byte
-    rb"""k(?:ey|(?<=[tT]ok)en(?!s)|(?<=sk)[-_]|(?<=rk)_|(?<=hook)s[./])
-      |K(?:EY|ey|(?<=TOK)EN(?!S))
-      |w(?:(?<=ssw)|(?<=[pP]w)d|(?<=aw)s.{0,24}p|hsec_)
-      |W(?:(?<=SSW)|(?<=ssW)|(?<=PW)D|(?<=AW)S.{0,24}P)
-      |x(?:ox[a-z]-|app-|ai-|(?<=plx)-)
-      |X(?:OX[A-Z]-|APP-)
-      |z(?<=oriz)|Z(?<=ORIZ)
-      |q(?<=sq)0
-      |v(?:(?<=lsv)2_|(?<=hv)s\.|(?<=_v)1_)
-      |c(?:(?<=sec)ret|redential|ontrase|(?<=passc)ode)
-      |C(?:REDENTIAL|redential|ONTRASE|ontrase|(?<=PASSC)ODE)
-      |p(?:ass.?phrase|(?<=[bresnyt_-]p)ass|ypi-|scale_|(?<=np)m_|(?<=dap)i|(?<=_ap)i_|(?<=sbp)_|(?<=shp)[acps])
-      |P(?:MAK-|uTTY-|ASS|ass)
-      |g(?:h[pousr]_|ithub_pat_|l[a-z]{2,5}[-_])
-      |f(?<=hf)_
-      |b(?:earer)|B(?:EARER|earer)
-      |u(?<=-u)s[0-9]
-      |y(?:a29\.|er\.com/soap)
-      |A(?:[KS]IA[0-9A-Z]{16}|[BC][IC]A[0-9A-Z]{16}|Iza|KC|P[0-9A-F]|C[0-9a-z]{32}|(?<=:A)A[A-Za-z0-9_-]{33})
-      |S(?:K[0-9a-z]{32}|G\.|ECRET|ecret)
-      |J(?<=eyJ)
-      |G(?:OCSPX-|R1348941)
-      |N(?:RAK-|[A-Za-z0-9_-]{23,25}\.)
-      |M[A-Za-z0-9_-]{23,25}\.
-      |O[A-Za-z0-9_-]{23,25}\.
-      |/(?<=://)[^\s/"]*:[^\s/"]*@
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+# -- The marks of all rules -------------------------------------------------------------------------------------------
+
+_BETWEEN = r"(?:[^a-z0-9\\]|\\u[0-9a-f]{4}|\\.)*"  # what may stand between two words of a name, escaped or not
+_END = r"s?(?:(?-i:[^a-z])|\z)"  # a word ends there: secretary and tokens are others
 
 
-def may_hold_secret(line: bytes, start: int = 0) -> bool:
+def _mark(form: _Form) -> str:
+    """What RE2 looks for: the pattern, with what it takes for the beginning of a key, and without look-arounds."""
+    return form.mark or re.sub(r"\(\?<?[=!][^()]*\)", "", form.pattern.replace(_START, _BEGIN))
+
+
+_MARKS: dict[str, str] = {
+    **{rule: _mark(form) for rule, form in _KEYS.items()},
+    "bearer": r"(?i:bearer[ \t\\]|authorization)",
+    "url_password": r"""://[^\s/?#:@'"<>]*:[^\s/?#'"<>]+@""",
+    "password": (
+        rf"(?i:passw|passcode|pass{_BETWEEN}phrase|pwd|contrase"
+        rf"|(?:db|database|key|user|admin|root){_BETWEEN}pass{_END})"
+    ),
+    "api_key": (
+        r"(?i:(?:api|auth|access|service|account|db|database|priv|private|client|encryption|signing|master|ssh)"
+        rf"{_BETWEEN}key{_END})"
+    ),
+    "secret": rf"(?i:(?:secret|credential){_END})",
+    "token": r"(?i:token(?:(?-i:[^a-z])|\z)|authorization)",
+}
+
+
+@cache
+def _find_marks() -> Callable[[bytes], list[int] | None]:
+    """Finds the marks of all rules at once; compiled with the first event, because an import should cost nothing."""
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1  # bytes as they are; every mark is ASCII
+    marks = re2.Set.SearchSet(options)
+    marks.Add("|".join(_MARKS.values()).encode("ascii"))
+    marks.Compile()
+    find: Callable[[bytes], list[int] | None] = marks.Match
+    return find
+
+
+# A fork may copy a lock of RE2's cache that another thread holds just then; a child makes its own.
+os.register_at_fork(after_in_child=_find_marks.cache_clear)
+
+
+def may_hold_secret(line: bytes) -> bool:
     """Whether an encoded event, or a text as UTF-8, has the mark of any rule. False means that no rule applies."""
-    return _MAY_HOLD.search(line, start) is not None
+    return bool(_find_marks()(line))
 
 
 def redact(text: str, counts: MutableMapping[str, int]) -> str:
@@ -244,6 +279,10 @@ def redact(text: str, counts: MutableMapping[str, int]) -> str:
     """
     if not may_hold_secret(text.encode("utf-8", "surrogatepass")):
         return text
+    return _redact(text, counts)
+
+
+def _redact(text: str, counts: MutableMapping[str, int]) -> str:
     for secrets in (_by_form, _by_protocol, _by_name, _by_comparison):
         text = _replace(text, secrets(text), counts)
     return text
@@ -288,7 +327,7 @@ def _replace(text: str, secrets: Iterator[tuple[int, int, str]], counts: Mutable
 @cache
 def _forms() -> re.Pattern[str]:
     """All of `_KEYS` as one; compiled when a text needs it first, because an agent pays for it at every start."""
-    return re.compile("|".join(f"(?P<{rule}>{pattern})" for rule, pattern in _KEYS.items()))
+    return re.compile("|".join(f"(?P<{rule}>{form.pattern})" for rule, form in _KEYS.items()), re.ASCII)
 
 
 def _by_form(text: str) -> Iterator[tuple[int, int, str]]:
