@@ -45,6 +45,7 @@ lint: $(INSTALLED) ## Check style, types, SQL, and that the generated pages of d
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks docs/images
 	$(BIN)/sqlfluff lint --processes 1 --disable-progress-bar sql docs/questions
 	$(BIN)/oplake docs --check
 

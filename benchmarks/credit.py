@@ -21,9 +21,9 @@ import duckdb
 import pyarrow as pa
 
 from benchmarks.rows import Row
+from oplake.lake.engine import engine
 from oplake.lake.landed import INGESTED
 from oplake.lake.tables import Lake
-from oplake.models.compute import engine
 from oplake.models.sql_file import Model, load_models, sql_folder
 from oplake.settings import Settings
 
