@@ -29,6 +29,7 @@ FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "RESULTS.md"
 MEASURED = FOLDER / "results.json"  # the same for programs, and what RESULTS.md is written from
 NOT_BENCHMARKS = {"__init__", "__main__", "rows"}
+WHOLE = 1000  # figures from here on are shown without decimals
 Measured: TypeAlias = dict[str, dict[str, Any]]
 """By benchmark: the machine that it ran on, and its rows."""
 
@@ -69,6 +70,10 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}, {packages}"
 
 
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= WHOLE else f"{value:.3g}"
+
+
 def _bar(row: Row) -> str:
     return "" if row.bar is None else f"{'≤' if row.at_most else '≥'} {row.bar:g}"
 
@@ -86,7 +91,7 @@ def _table(rows: Sequence[Row]) -> Table:
     table.add_column("")
     for row in rows:
         style = None if row.is_met else "red"
-        table.add_row(row.what, row.against, f"{row.ratio:.3g}", _bar(row), _verdict(row), style=style)
+        table.add_row(row.what, row.against, _figure(row.ratio), _bar(row), _verdict(row), style=style)
     return table
 
 
@@ -103,7 +108,7 @@ def _page(measured: Measured) -> str:
     ]
     for name in sorted(measured):
         for row in (Row(**each) for each in measured[name]["rows"]):
-            cells = [f"`{name}`", row.what, row.against, f"{row.ratio:.3g}", _bar(row), _verdict(row)]
+            cells = [f"`{name}`", row.what, row.against, _figure(row.ratio), _bar(row), _verdict(row)]
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines += ["", "Measured on:", ""]
     machines: dict[str, list[str]] = {}
