@@ -21,7 +21,7 @@ import msgspec
 from benchmarks.rows import Row
 from oplake.lake.ingest import ingest
 from oplake.landing.accept import accept
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings, default_home
 
 STEPS = 2_000_000

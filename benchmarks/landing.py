@@ -18,7 +18,7 @@ import msgspec
 from benchmarks.rows import Row
 from oplake.landing.accept import accept
 from oplake.landing.redaction import may_hold_secret
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import default_home
 
 BATCH = 100  # events that a caller brings at once

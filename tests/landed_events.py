@@ -17,7 +17,7 @@ from oplake.lake.ingest import IngestReport, ingest
 from oplake.lake.landed import INGESTED
 from oplake.lake.tables import Lake
 from oplake.landing.accept import accept
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

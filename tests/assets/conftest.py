@@ -15,7 +15,7 @@ import pytest
 
 from oplake.lake.catalog import connect
 from oplake.landing.accept import accept
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 from oplake.models.sql_file import Models, load_models
 from oplake.orchestration.report import RunReport
 from oplake.orchestration.run import run

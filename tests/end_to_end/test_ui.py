@@ -24,7 +24,7 @@ from playwright.sync_api import Page, Request, ViewportSize, expect, sync_playwr
 
 from oplake.lake.catalog import connect
 from oplake.landing.accept import accept
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import CHECKOUT, Settings
 
 pytestmark = [pytest.mark.slow]

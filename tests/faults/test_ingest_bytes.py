@@ -14,7 +14,8 @@ from tests.landed_events import NOON, NOW, event, land, land_bytes, prepare, row
 from oplake.lake.catalog import connect
 from oplake.lake.rejects import list_rejects
 from oplake.lake.upkeep import upkeep
-from oplake.landing.segments import SegmentWriter, segments
+from oplake.landing.segments import segments
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
 GOOD = step(1)

@@ -22,7 +22,7 @@ from oplake.lake.ingest import IngestBusy, ingest
 from oplake.lake.landed import LANDED
 from oplake.lake.rebuild import rebuild
 from oplake.lake.tables import Lake
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
 KILLS = 40

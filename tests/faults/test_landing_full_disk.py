@@ -12,7 +12,8 @@ import pytest
 
 from oplake.landing.errors import DiskFull
 from oplake.landing.recorder import Recorder
-from oplake.landing.segments import SegmentWriter, read_range, segments
+from oplake.landing.segments import read_range, segments
+from oplake.landing.writer import SegmentWriter
 
 SIZE = 256 * 1024  # bytes
 

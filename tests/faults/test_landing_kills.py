@@ -24,7 +24,7 @@ KILLS = 120
 WRITERS = r"""
 import os, random, signal, sys, threading, time
 from pathlib import Path
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 
 folder, kills, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 acknowledged = os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT | os.O_APPEND)

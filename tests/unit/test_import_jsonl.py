@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from oplake.landing.importers import Imported, NotImportable, Place, jsonl
 from oplake.landing.importers.jsonl import BadMap, Rule, import_jsonl, parse_map
-from oplake.landing.segments import SegmentWriter, segments
+from oplake.landing.segments import segments
+from oplake.landing.writer import SegmentWriter
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOMORROW = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -15,7 +15,8 @@ import pytest
 
 from oplake.landing.importers import Imported, NotImportable
 from oplake.landing.importers.tau_bench import RUN_SECONDS, import_tau_bench
-from oplake.landing.segments import SegmentWriter, segments
+from oplake.landing.segments import segments
+from oplake.landing.writer import SegmentWriter
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOMORROW = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -27,7 +27,7 @@ from oplake.lake.lines import Lines
 from oplake.lake.tables import Lake
 from oplake.landing.accept import accept, reject
 from oplake.landing.recorder import Recorder
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
 DAY = date(2026, 1, 5)

@@ -22,7 +22,7 @@ from oplake.lake.rejects import replay
 from oplake.lake.tables import Lake
 from oplake.lake.upkeep import upkeep
 from oplake.landing.accept import reject
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
 pytestmark = pytest.mark.slow  # each makes a whole home twice

@@ -24,7 +24,8 @@ import oplake.landing.recorder as module
 from oplake.landing.errors import DiskFull, LandingError
 from oplake.landing.identity import Identities, new_id
 from oplake.landing.recorder import MAX_OPEN, MAX_RECORDS, TIMEOUT, OpenAction, Recorder
-from oplake.landing.segments import OsDisk, segments
+from oplake.landing.segments import segments
+from oplake.landing.writer import OsDisk
 from oplake.settings import Settings
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oplake.landing.errors import DiskFull, LandingError
-from oplake.landing.segments import OsDisk, Range, Segment, SegmentWriter, look_at, read_range, recover, segments
+from oplake.landing.segments import Range, Segment, look_at, read_range, recover, segments
+from oplake.landing.writer import OsDisk, SegmentWriter
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

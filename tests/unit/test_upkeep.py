@@ -17,7 +17,8 @@ from oplake.lake.durable_log import DurableLog
 from oplake.lake.errors import LakeError
 from oplake.lake.tables import Lake
 from oplake.lake.upkeep import SMALL_FILES, compact, upkeep
-from oplake.landing.segments import SegmentWriter, segments
+from oplake.landing.segments import segments
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
 LATER = NOW + timedelta(days=1)

@@ -16,7 +16,7 @@ from oplake.cli.terminal import PAGE_WIDTH, busy, console, progress, remark
 
 if TYPE_CHECKING:
     from oplake.landing.importers import Imported
-    from oplake.landing.segments import SegmentWriter
+    from oplake.landing.writer import SegmentWriter
     from oplake.settings import Settings
 
 AS_DATE = ["%Y-%m-%d"]
@@ -187,7 +187,7 @@ def import_tau_bench(
 @contextmanager
 def _landing(home: Settings, text: str) -> Iterator[tuple[SegmentWriter, Any]]:
     """A writer to landing, closed in the end, and how far the import is."""
-    from oplake.landing.segments import SegmentWriter
+    from oplake.landing.writer import SegmentWriter
 
     writer = SegmentWriter(home.landing, segment_bytes=home.segment_bytes, segment_age=home.segment_age)
     try:

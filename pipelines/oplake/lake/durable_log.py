@@ -1,7 +1,7 @@
 """A file of JSON lines that only grows, each line durable before `append` returns.
 
 Here is what the journal of ingest and the manifest of the archive have in common. Segments are not written this way:
-they have many writers' events to gather (`oplake.landing.segments`).
+they have many writers' events to gather (`oplake.landing.writer`).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from oplake.lake.landed import LANDED
 from oplake.lake.tables import Lake
 from oplake.landing.accept import REJECT_BYTES, accept, place_id
 from oplake.landing.errors import Unusable
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
 REPLAYS = uuid.UUID("6f1d3c5e-4a5b-5c0e-9b7a-2f3f5a1c8e01")  # the namespace of the ids given to replayed events

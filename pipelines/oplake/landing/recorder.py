@@ -24,7 +24,7 @@ from oplake.landing.accept import accept
 from oplake.landing.errors import LandingError
 from oplake.landing.history import find_action
 from oplake.landing.identity import new_id
-from oplake.landing.segments import OS_DISK, SEGMENT_AGE, SEGMENT_BYTES, Disk, SegmentWriter, utc_now
+from oplake.landing.writer import OS_DISK, SEGMENT_AGE, SEGMENT_BYTES, Disk, SegmentWriter, utc_now
 from oplake.scores import success_score
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""Segments: files of JSON lines that hold every accepted event, durable before anyone is told so.
+"""Segments: files of JSON lines that hold every accepted event, as they lie on disk and as they are read.
 
-Here is how lines get onto disk (`SegmentWriter`), how they are read while the file still grows (`segments`,
-`read_range`), and how a segment whose writer died is closed (`recover`). What a line says is none of its business,
-but for the kind that stands first in it.
+Here is how lines are read while the file still grows (`segments`, `read_range`), and how a segment whose writer died is
+closed (`recover`). They are written by `oplake.landing.writer`. What a line says is none of their business, but for the
+kind that stands first in it.
 
 A segment `<utc start>-<writer>-<seq>.jsonl` has one writer, which holds a flock on it while it lives. Beside it stands
 an index, `<the same>.idx`: one JSON line a commit, written after the commit is durable and never waited for, with its
@@ -12,123 +12,27 @@ for bytes, they are exactly what `accept` made. Losing the index loses nothing b
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import hashlib
-import logging
 import os
-import re
-import threading
-import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 from zlib import crc32
 
 import msgspec
 
-from oplake.landing.errors import DiskFull, LandingError
+from oplake.landing.errors import LandingError
 
-log = logging.getLogger(__name__)
-
-SEGMENT_BYTES = 64 * 2**20  # large enough to compress well, small enough to read into memory at once
-SEGMENT_AGE = timedelta(days=1)  # so that every segment is archived in the end, however quiet its writer
-COMMIT_EVENTS = 1000  # keeps one commit, and so the wait of those who come next, within milliseconds
 READ_BYTES = 64 * 2**20  # what a reader takes at a time, unless it asks for less
 VOUCH_BYTES = 2**20  # read at a time when a whole segment is checked; more only costs fresh memory
-EXIT_SECONDS = 5.0  # how long the end of the process waits for a commit under way; recovery does the rest
-
 SUFFIX = ".jsonl"
 INDEX_SUFFIX = ".idx"
-_NAME_TIME = "%Y%m%dT%H%M%S.%fZ"
-_WRITER = re.compile(r"[A-Za-z0-9._]{1,80}")
-_KIND_AT = len(b'{"kind":"')
-_KIND_END = _KIND_AT + 20  # past the longest name of a kind and its closing quote
-_INTERRUPTED = "interrupted while writing: these events may be durable or not; try them again under the same event_id"
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+NAME_TIME = "%Y%m%dT%H%M%S.%fZ"
 
-
-def utc_now() -> datetime:
-    """The present time in UTC: the clock at the gateway."""
-    return datetime.now(UTC)
-
-
-class Disk(Protocol):
-    """What a writer needs of a disk; tests put one in its place that fails."""
-
-    def make_folder(self, folder: Path) -> None:
-        """Makes a folder, and the entries that lead to it durable; it may be there already."""
-
-    def free(self, folder: Path) -> int:
-        """Bytes that still fit."""
-
-    def create(self, path: Path) -> int:
-        """Creates a file, opens it for appending and takes its flock.
-
-        Raises:
-            FileExistsError: There is one.
-        """
-
-    def rename(self, old: Path, new: Path) -> None:
-        """Gives a file another name, at once."""
-
-    def sync_folder(self, folder: Path) -> None:
-        """Makes the entries of a folder durable."""
-
-    def write(self, descriptor: int, data: memoryview) -> int:
-        """Appends the beginning of `data` and says how many bytes that were."""
-
-    def sync(self, descriptor: int) -> None:
-        """Makes what was written durable (fdatasync)."""
-
-    def close(self, descriptor: int) -> None:
-        """Closes a file; its flock is free then."""
-
-
-class OsDisk:
-    """The disk of this machine."""
-
-    def make_folder(self, folder: Path) -> None:
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in missing:
-            self.sync_folder(path.parent)
-
-    def free(self, folder: Path) -> int:
-        room = os.statvfs(folder)
-        return room.f_bavail * room.f_frsize
-
-    def create(self, path: Path) -> int:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return descriptor
-
-    def rename(self, old: Path, new: Path) -> None:
-        old.rename(new)
-
-    def sync_folder(self, folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def write(self, descriptor: int, data: memoryview) -> int:
-        return os.write(descriptor, data)
-
-    def sync(self, descriptor: int) -> None:
-        _fdatasync(descriptor)
-
-    def close(self, descriptor: int) -> None:
-        os.close(descriptor)
-
-
-_fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only fsync
-OS_DISK = OsDisk()
+fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only fsync
 
 
 class Commit(msgspec.Struct, gc=False):
@@ -171,7 +75,7 @@ class Segment:
 def started_at(name: str) -> datetime | None:
     """When a segment of that name was opened; None for a name that somebody else chose."""
     try:
-        return datetime.strptime(name.partition("-")[0], _NAME_TIME).replace(tzinfo=UTC)
+        return datetime.strptime(name.partition("-")[0], NAME_TIME).replace(tzinfo=UTC)
     except ValueError:
         return None
 
@@ -188,340 +92,12 @@ class Range:
     torn: bytes  # what stands behind `end` without a newline, when its writer is gone
 
 
-# -- Writing ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(eq=False)
-class _Batch:
-    """The lines of one call of `append`."""
-
-    data: bytes
-    events: int
-    kinds: list[str]
-    closes: bool = False  # seal the segment behind it
-    leads: bool = False  # its thread writes for all that wait
-    is_done: bool = False
-    error: LandingError | None = None
-    turn: threading.Lock | None = None  # its thread sleeps on it until it is done or leads
-
-
-class _OpenSegment:
-    """A segment that this process writes. After any error it may only be abandoned."""
-
-    def __init__(self, disk: Disk, folder: Path, name: str, opened_at: datetime) -> None:
-        self._disk = disk
-        self.path = folder / (name + SUFFIX)
-        self.opened_at = opened_at
-        self.size = 0
-        self._sha256 = hashlib.sha256()
-        self._index: int | None = None
-        # It is locked before it has its name, so no reader can take it for one whose writer died. Two writers that
-        # choose the same name meet at the hidden one, where the second to come finds the first or its segment.
-        hidden = folder / f".{name}.new"
-        self._data = disk.create(hidden)
-        try:
-            if self.path.exists():
-                hidden.unlink()
-                raise FileExistsError(self.path)
-            disk.rename(hidden, self.path)
-            disk.sync_folder(folder)
-        except OSError:
-            self.abandon()
-            raise
-        try:
-            self._index = disk.create(self.path.with_suffix(INDEX_SUFFIX))
-        except OSError as error:
-            log.warning("no index for %s, so it will be read the slow way: %s", self.path, error)
-
-    def append(self, data: bytes, kinds: list[str]) -> None:
-        """Appends and makes durable."""
-        self._write(self._data, data)
-        self._disk.sync(self._data)
-        self.size += len(data)
-        self._sha256.update(data)
-        self._note(Commit(end=self.size, crc32=_checksum(data, kinds), kinds=kinds))
-
-    def seal(self) -> None:
-        """Says that nothing more will come, and lets go of the file."""
-        self._note(Seal(sealed=True, bytes=self.size, sha256=self._sha256.hexdigest()))
-        if self._index is not None:
-            try:
-                self._disk.sync(self._index)
-            except OSError as error:
-                log.warning("the seal of %s may not be durable: %s", self.path, error)
-        self.abandon()
-
-    def abandon(self) -> None:
-        """Lets go of the file as it is."""
-        for descriptor in (self._index, self._data):
-            if descriptor is not None:
-                with contextlib.suppress(OSError):  # what was acknowledged is durable, whatever close says
-                    self._disk.close(descriptor)
-        self._index = None
-
-    def _note(self, entry: Commit | Seal) -> None:
-        if self._index is None:
-            return
-        try:
-            self._write(self._index, msgspec.json.encode(entry) + b"\n")
-        except OSError as error:
-            log.warning("no more index for %s, so it will be read the slow way: %s", self.path, error)
-            with contextlib.suppress(OSError):
-                self._disk.close(self._index)
-            self._index = None
-
-    def _write(self, descriptor: int, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            written = self._disk.write(descriptor, rest)
-            if written <= 0:
-                raise OSError(errno.EIO, "the disk took nothing", str(self.path))
-            rest = rest[written:]
-
-
-@dataclass(eq=False)
-class _Log:
-    """The state of a writer: apart from it, so that it can be sealed when nobody refers to the writer any more."""
-
-    folder: Path
-    writer: str
-    segment_bytes: int
-    segment_age: timedelta
-    disk: Disk
-    clock: Callable[[], datetime]
-    lock: threading.Lock = field(default_factory=threading.Lock)  # of the queue, never held while the disk works
-    queue: deque[_Batch] = field(default_factory=deque)
-    has_leader: bool = False  # one thread at a time has the disk, with the fields below
-    segment: _OpenSegment | None = None
-    sequence: int = 0
-    is_closed: bool = False
-
-    def submit(self, batch: _Batch, timeout: float = -1) -> None:
-        """Returns when a batch is done, by this thread or by another along with its own.
-
-        Raises:
-            LandingError: It was refused.
-        """
-        with self.lock:
-            if self.is_closed:
-                raise LandingError(f"the writer of {self.folder} is closed; make a new one")
-            self.is_closed = batch.closes
-            self.queue.append(batch)
-            if self.has_leader:
-                batch.turn = threading.Lock()
-                batch.turn.acquire()
-            else:
-                self.has_leader = batch.leads = True
-        try:
-            if batch.turn is not None:
-                batch.turn.acquire(timeout=timeout)
-            if batch.leads:
-                self._commit()
-        finally:  # nobody waits for this batch any more, whether it is done, timed out or a signal struck
-            with self.lock:
-                if not batch.is_done and batch in self.queue:
-                    self.queue.remove(batch)
-                if batch.leads:
-                    self._pass_on()
-        if batch.error is not None:
-            raise batch.error
-
-    def close(self, timeout: float = -1) -> None:
-        """Seals the open segment when what waits is written; gives up after `timeout` seconds."""
-        if not self.is_closed:
-            self.submit(_Batch(b"", 0, [], closes=True), timeout)
-
-    def _pass_on(self) -> None:
-        self.has_leader = bool(self.queue)
-        if self.queue:
-            successor = self.queue[0]
-            successor.leads = True
-            if successor.turn is not None:
-                successor.turn.release()
-
-    def forget(self) -> None:
-        """In a forked child: the open segment, the waiting batches and whoever held the locks are the parent's."""
-        self._abandon()  # the flock stays with the parent's descriptor
-        self.writer = _writer_name()
-        self.lock = threading.Lock()
-        self.queue = deque()
-        self.has_leader = False
-
-    def _commit(self) -> None:
-        """Writes what is waiting, whole batches up to COMMIT_EVENTS events but the first in any case.
-
-        Each is done afterwards, with the error that refused it if there was one.
-        """
-        batches: list[_Batch] = []
-        error: LandingError | None = LandingError(_INTERRUPTED)
-        try:
-            events = 0
-            with self.lock:
-                while self.queue and (not batches or events + self.queue[0].events <= COMMIT_EVENTS):
-                    events += self.queue[0].events
-                    batches.append(self.queue.popleft())
-            if events:
-                kinds = sorted({kind for batch in batches for kind in batch.kinds})
-                self._write(b"".join([batch.data for batch in batches]), kinds)
-            if self.segment is not None and any(batch.closes for batch in batches):
-                self.segment.seal()
-                self.segment = None
-            error = None
-        except LandingError as refusal:
-            error = refusal
-        finally:
-            if error is not None:
-                self._abandon()
-            for batch in batches:
-                batch.error, batch.is_done = error, True
-                if batch.turn is not None and not batch.leads:
-                    batch.turn.release()
-
-    def _write(self, data: bytes, kinds: list[str]) -> None:
-        """Writes to the open segment or, when that one fails, to a new one.
-
-        Raises:
-            LandingError: Neither took it.
-        """
-        for is_last in (False, True):
-            try:
-                segment = self._open(len(data))
-                segment.append(data, kinds)
-            except OSError as error:
-                self._abandon()
-                if error.errno in _NO_ROOM:
-                    raise DiskFull(self.folder, len(data)) from error
-                if is_last:
-                    raise LandingError(
-                        f"cannot write {len(data)} bytes to a segment in {self.folder}: {error}. "
-                        "Nothing of this batch was acknowledged; check the disk and its permissions, and try again."
-                    ) from error
-                log.warning("a segment in %s failed, going on in a new one: %s", self.folder, error)
-            else:
-                return
-
-    def _abandon(self) -> None:
-        """The end of the open segment is unknown after an error: never touch that descriptor again."""
-        if self.segment is not None:
-            self.segment.abandon()
-            self.segment = None
-
-    def _open(self, needed: int) -> _OpenSegment:
-        """The segment to write to: the open one, unless it is full or old."""
-        now = self.clock()
-        if self.segment is not None and self.segment.size:
-            is_full = self.segment.size + needed > self.segment_bytes
-            if is_full or abs(now - self.segment.opened_at) >= self.segment_age:  # abs: the clock may go back
-                self.segment.seal()
-                self.segment = None
-        if self.segment is None:
-            self.disk.make_folder(self.folder)
-            if self.disk.free(self.folder) < needed:  # else a full disk would collect an empty segment a call
-                raise DiskFull(self.folder, needed)
-            while self.segment is None:
-                self.sequence += 1
-                name = f"{now.astimezone(UTC).strftime(_NAME_TIME)}-{self.writer}-{self.sequence:06d}"
-                with contextlib.suppress(FileExistsError):
-                    self.segment = _OpenSegment(self.disk, self.folder, name, now)
-        return self.segment
-
-
-class SegmentWriter:
-    """Appends lines to segments of its own, from any number of threads, and returns when they are durable.
-
-    Threads that call at the same time share a commit: one of them writes what all brought, up to 1000 events, while
-    the next ones gather. Nobody waits for company. A child made by fork writes to segments of its own. A writer that
-    is closed, garbage-collected or left open at the end of the process seals its segment.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        writer: str | None = None,
-        segment_bytes: int = SEGMENT_BYTES,
-        segment_age: timedelta = SEGMENT_AGE,
-        disk: Disk = OS_DISK,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> None:
-        """Nothing is opened yet; the first `append` makes the folder.
-
-        Raises:
-            LandingError: `writer` has characters that a file name should not have.
-        """
-        if writer is not None and not _WRITER.fullmatch(writer):
-            raise LandingError(
-                f"{writer!r} cannot name a writer; use letters, digits, dots and underscores, 80 at most"
-            )
-        self._log = _Log(Path(folder), writer or _writer_name(), segment_bytes, segment_age, disk, clock)
-        weakref.finalize(self, self._log.close, EXIT_SECONDS)
-        _logs.add(self._log)
-
-    @property
-    def folder(self) -> Path:
-        """Where the segments are."""
-        return self._log.folder
-
-    @property
-    def segment_age(self) -> timedelta:
-        """Age at which a segment is sealed."""
-        return self._log.segment_age
-
-    def append(self, lines: Sequence[bytes]) -> None:
-        """Makes lines durable, in their order and all in one segment; returns when they are.
-
-        Args:
-            lines: Events as `accept` made them, without newlines.
-
-        Raises:
-            LandingError: They are not durable, and nothing of the call is acknowledged; `DiskFull` when there is no
-                room. Readers may still find such lines, and drop them by their event_id when they are tried again.
-        """
-        if not lines:
-            return
-        data = b"\n".join(lines) + b"\n"
-        if data.count(b"\n") != len(lines):
-            raise LandingError("a line has a newline in it; append takes events as accept made them, one a line")
-        self._log.submit(_Batch(data, len(lines), _kinds(lines)))
-
-    def flush(self) -> None:
-        """Returns when all that other threads brought before is durable or refused."""
-        self._log.submit(_Batch(b"", 0, []))
-
-    def close(self) -> None:
-        """Seals the open segment. What is appended afterwards is refused."""
-        self._log.close()
-
-
-_logs: weakref.WeakSet[_Log] = weakref.WeakSet()
-
-
-def _forget_after_fork() -> None:
-    for writer_log in _logs:
-        writer_log.forget()
-
-
-os.register_at_fork(after_in_child=_forget_after_fork)
-
-
-def _writer_name() -> str:
-    return f"{os.getpid()}.{os.urandom(4).hex()}"
-
-
-def _kinds(lines: Iterable[bytes]) -> list[str]:
-    beginnings = {line[_KIND_AT:_KIND_END] for line in lines}  # few differ, so few are taken apart
-    return sorted({beginning.partition(b'"')[0].decode("utf-8", "replace") for beginning in beginnings})
-
-
-def _checksum(data: bytes | memoryview, kinds: Iterable[str]) -> int:
+def checksum(data: bytes | memoryview, kinds: Iterable[str]) -> int:
     return crc32(_names(kinds), crc32(data))
 
 
 def _names(kinds: Iterable[str]) -> bytes:
     return ",".join(kinds).encode()
-
-
-# -- Reading ---------------------------------------------------------------------------------------------------------
 
 
 def segments(folder: Path) -> list[Segment]:
@@ -690,7 +266,7 @@ def _verify(data: bytes, covered: Sequence[tuple[int, int, Commit]]) -> tuple[in
     view = memoryview(data)
     end, kinds = 0, set[str]()
     for begin, stop, commit in covered:
-        if _checksum(view[begin:stop], commit.kinds) != commit.crc32:
+        if checksum(view[begin:stop], commit.kinds) != commit.crc32:
             break
         end = stop
         kinds.update(commit.kinds)
@@ -726,7 +302,7 @@ def _pread(descriptor: int, count: int, offset: int) -> bytes:
 
 def _sync_for_reading(descriptor: int) -> None:
     try:
-        _fdatasync(descriptor)
+        fdatasync(descriptor)
     except OSError as error:
         if error.errno not in {errno.EROFS, errno.EINVAL}:  # what nobody can write to needs no sync
             raise LandingError(f"cannot make what is read durable first: {error}") from error

@@ -19,7 +19,7 @@ import msgspec
 from oplake.events import encoder
 from oplake.landing.accept import accept, reject
 from oplake.landing.errors import Unusable
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 from oplake.simulate.transit import BadLine, Sent, moment
 from oplake.simulate.truth import Truth, read_truth, write_truth

@@ -33,7 +33,7 @@ import zstandard
 from oplake.events import encoder
 from oplake.landing.accept import Accepted, accept, reject
 from oplake.landing.errors import LandingError, Unusable
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 
 START = date(2026, 1, 5)
 """First day of content that has no times of its own, unless another is given: fixed, so that importing again tomorrow

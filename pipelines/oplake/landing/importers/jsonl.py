@@ -40,7 +40,7 @@ from oplake.landing.importers import (
     opened,
     seconds_after,
 )
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 
 LINE_LIMIT = REJECT_BYTES  # a longer line is refused unread: a reject could not keep it, and memory is bounded
 PROGRESS_LINES = 2_000  # between two reports of progress

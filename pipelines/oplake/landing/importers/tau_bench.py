@@ -34,7 +34,7 @@ from oplake.landing.importers import (
     opened,
     seconds_after,
 )
-from oplake.landing.segments import SegmentWriter
+from oplake.landing.writer import SegmentWriter
 
 RUN_SECONDS = 600  # divides a day, and exceeds the messages of any run, so that no run goes over midnight by accident
 SOURCE = "tau-bench"
