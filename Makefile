@@ -64,7 +64,7 @@ bench: $(INSTALLED) ## Measure the ratios of benchmarks/ side by side and write 
 lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo 'make lock needs uv, for one lock that holds for Python 3.11 to 3.13.' >&2; exit 1; }
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-strip-extras -o requirements.lock
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-strip-extras --quiet -o requirements.lock
 
 .PHONY: clean
 clean: ## Remove what make can make again: .venv, caches, build and test output (data/ stays)
