@@ -381,6 +381,7 @@ def as_landed(text: str) -> list[bytes]:
 @given(st.lists(WORD, min_size=1, max_size=5).map("".join))
 @settings(max_examples=1000, deadline=None)
 @example("db.pass")
+@example("db\\pass")
 @example("user\npass")
 @example("pass  phrase")
 @example("tokenS")

@@ -223,7 +223,7 @@ RULES: tuple[str, ...] = (*_KEYS, "bearer", "url_password", *_NAMES)
 
 # -- The marks of all rules -------------------------------------------------------------------------------------------
 
-_BETWEEN = r"(?:[^a-z0-9\\]|\\u[0-9a-f]{4}|\\.)*"  # what may stand between two words of a name, escaped or not
+_BETWEEN = r"(?:[^a-z0-9]|\\u[0-9a-f]{4}|\\.)*"  # what may stand between two words of a name, escaped or not
 _END = r"s?(?:(?-i:[^a-z])|\z)"  # a word ends there: secretary and tokens are others
 
 
