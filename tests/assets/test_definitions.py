@@ -103,6 +103,7 @@ def test_sensors_and_schedules_run_by_themselves(definitions: dg.Definitions) ->
     assert all(each.default_status is dg.DefaultScheduleStatus.RUNNING for each in repository.schedule_defs)
 
 
+@pytest.mark.slow
 def test_assets_come_with_counts_and_lineage(world: World) -> None:
     world.action("a", at(5, 12))
     assert world.run(at(12, 12)).failures == ()

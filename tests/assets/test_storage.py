@@ -66,6 +66,7 @@ def test_events_are_told_while_the_run_that_writes_them_goes_on(
         watcher.dispose()
 
 
+@pytest.mark.slow
 def test_not_every_log_ever_read_stays_open(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     """The webserver would run out of files."""
     monkeypatch.setattr(storage_module, "ENGINES_KEPT", 3)

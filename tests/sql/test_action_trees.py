@@ -77,6 +77,7 @@ def test_trees_are_those_of_the_reference(models: Models, actions: Actions) -> N
         assert (row["is_parent_missing"], row["is_cyclic"]) == (expected.is_parent_missing, expected.is_cyclic), key
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(ACTIONS)
 def test_a_day_comes_out_the_same_alone_and_among_others(models: Models, actions: Actions) -> None:

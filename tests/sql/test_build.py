@@ -42,6 +42,7 @@ def rows_of(tiny: TinyLake, model: Model) -> list[dict[str, Any]]:
     return tiny.ask(f"FROM {model.name} ORDER BY day, {', '.join(model.grain)}")
 
 
+@pytest.mark.slow
 def test_a_range_of_days_comes_out_as_its_days_one_by_one(tiny: TinyLake) -> None:
     """One run makes a range, and so sees more than the window of a single day; no model may let that show."""
     some_days(tiny)

@@ -72,6 +72,7 @@ def text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(cases(), min_size=1, max_size=8))
 @example([({"a": True}, {"a": 1}), ({"a": 1}, {"a": True}), ({"a": 1.0}, {"a": 1}), ({"a": "1"}, {"a": 1})])

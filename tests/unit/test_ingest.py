@@ -126,6 +126,7 @@ def _lines(draw: st.DrawFn) -> bytes:
     return accept(values, received_at=NOON, is_live=False).line
 
 
+@pytest.mark.slow
 @given(st.lists(_lines(), min_size=1, max_size=12))
 @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_duckdb_reads_what_python_reads(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
@@ -381,6 +382,7 @@ class Died(BaseException):
     """Stands for SIGKILL: nothing of ours may catch it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_crash_after_any_commit_is_made_good(settings: Settings, tmp_path: Path, is_late: bool) -> None:
     """Dropping the duplicates alone would not do: they would be miscounted, unlike in a rebuild."""

@@ -378,6 +378,7 @@ def as_landed(text: str) -> list[bytes]:
     return [text.encode(), events.encoder.encode({"a": text}), events.encoder.encode({text: 1})]
 
 
+@pytest.mark.slow
 @given(st.lists(WORD, min_size=1, max_size=5).map("".join))
 @settings(max_examples=1000, deadline=None)
 @example("db.pass")
@@ -395,6 +396,7 @@ FORMS = {rule: st.from_regex(re.sub(r"\\Z", "", form.pattern), alphabet=st.chara
 AROUND = st.lists(WORD | st.sampled_from(["=", ": ", "'", "aws", "bearer ", "://u:", "@", "n", "\\n"]) | st.text(max_size=3), max_size=6).map("".join)  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", FORMS)
 def test_the_mark_of_a_form_is_wherever_its_rule_applies(rule: str) -> None:
     """Bytes are not characters: `.{0,20}` in a mark would end after ten accented letters, or three that are escaped."""
@@ -415,6 +417,7 @@ def test_the_mark_of_a_form_is_wherever_its_rule_applies(rule: str) -> None:
     assert hits
 
 
+@pytest.mark.slow
 @given(st.lists(AROUND | st.sampled_from(OTHERS) | PASSWORDS, max_size=8).map("".join))
 @settings(max_examples=500, deadline=None)
 @example("aws" + "\u00e9" * 18 + "pw'" + "a1B2" * 10 + "'")
@@ -438,6 +441,7 @@ def test_a_mark_is_found_behind_whatever_fills_the_memory_of_the_search() -> Non
         assert find(piece + b" ghp_" + b"a1B2" * 9)
 
 
+@pytest.mark.slow
 def test_threads_and_children_of_a_fork_find_the_same_marks() -> None:
     """A child inherits the locks of RE2's cache as they were; one held by a thread of its parent is never released."""
     script = """
@@ -473,6 +477,7 @@ def test_importing_costs_no_search_engine() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [lambda n: "eyJ" * n, lambda n: "password" * n, lambda n: "://a:" * n, lambda n: "a_" * n + "key",
              lambda n: 'password="' * n, lambda n: "-----BEGIN PRIVATE KEY-----" * n, lambda n: "sk-a" * n,

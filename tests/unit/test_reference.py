@@ -26,7 +26,7 @@ TABLE = re.compile(r"^\|.*\n(?:\|.*\n)+", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pages() -> dict[str, str]:
     return reference.pages()
 

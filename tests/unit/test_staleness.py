@@ -328,6 +328,7 @@ def reference(models: list[M], book: Book) -> dict[str, set[date | None]]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(graphs(), events)
 def test_the_stale_days_are_those_of_the_definition_and_making_them_in_order_is_enough(

@@ -115,6 +115,7 @@ def test_damage_in_the_archive_is_found_and_not_unpacked(settings: Settings, tmp
         archive_of(settings).restore(entry, tmp_path)
 
 
+@pytest.mark.slow
 def test_small_files_become_one_sorted_one_and_rows_stay(settings: Settings) -> None:
     for n in range(SMALL_FILES + 1):
         land(settings, [step(k) for k in range(n, 100, SMALL_FILES + 1)], writer=f"w{n}")
@@ -157,6 +158,7 @@ def lake_rows(lake: Lake, version: int):  # type: ignore[no-untyped-def]
         return connection.sql(lake.relation_sql("landed.steps", as_of=version)).to_arrow_table()
 
 
+@pytest.mark.slow
 def test_vacuum_keeps_what_readers_may_still_read(home: Path) -> None:
     settings = prepare(Settings(home=home, vacuum_after=timedelta(hours=1)))
     for n in range(SMALL_FILES):
