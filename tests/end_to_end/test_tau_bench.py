@@ -16,6 +16,7 @@ from oplake.settings import Settings
 FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "tau-bench" / "gpt-4o-airline.json"
 
 pytestmark = [
+    pytest.mark.xdist_group("tau_bench"),
     pytest.mark.slow,
     pytest.mark.skipif(
         not FILE.is_file(), reason="the public trajectories are not beside the checkout (../shared/data)"

@@ -25,9 +25,10 @@ from playwright.sync_api import Page, Request, ViewportSize, expect, sync_playwr
 from oplake.lake.catalog import connect
 from oplake.landing.accept import accept
 from oplake.landing.writer import SegmentWriter
+from oplake.orchestration.ui import stop_leftovers
 from oplake.settings import CHECKOUT, Settings
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ui")]
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 CHROMIUM_ARGUMENTS = [
@@ -115,7 +116,13 @@ def ui(worked_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             _until(is_up, START_SECONDS, "the UI")
             yield found
         finally:
-            process.kill()
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)  # killed, it would leave its webserver and daemon behind
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            stop_leftovers(home / "dagster")
 
 
 @pytest.fixture(scope="module")
