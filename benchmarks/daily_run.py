@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.rows import Row
 from oplake.lake.ingest import ingest
 from oplake.lake.ledger import publish_arrivals, read_ledger
+from oplake.lake.upkeep import upkeep
 from oplake.models.build import build
 from oplake.orchestration.run import run as oplake_run
 from oplake.orchestration.work import find_stale, open_lake, our_models
@@ -26,7 +27,7 @@ from oplake.settings import Settings
 from oplake.simulate import simulate
 
 BAR = 1.2
-ROUNDS = 3
+ROUNDS = 5
 HISTORY_DAYS = 364
 RATE = 20  # actions begun per day; each has 20 to 30 events
 FIRST = date(2025, 1, 6)
@@ -96,6 +97,7 @@ def _live_through(home: Settings, days: list[list[Path]]) -> None:
         if number % 50 == 0:
             print(f"  {number} of {len(days)} days of history", file=sys.stderr)
     oplake_run(home, now=datetime.now(UTC), everything=True, models=models)
+    upkeep(home, now=datetime.now(UTC))  # as every night: segments into the archive, small files together
 
 
 def _cpu_seconds_of_a_run(home: Settings) -> float:

@@ -66,12 +66,16 @@ def refresh(connection: duckdb.DuckDBPyConnection) -> None:
     _make_views(connection, Lake(Path(row[0])), None)
 
 
-def publish_views(settings: Settings) -> Path:
+def publish_views(settings: Settings, lake: Lake | None = None) -> Path:
     """Write the DuckDB file that holds one view per table and nothing else, and return its path.
 
     It is built beside and moved over, so that who has the old file open keeps reading it undisturbed and who opens the
     new one finds it whole. Open it read-only (`duckdb -readonly oplake.duckdb`) and `SET TimeZone = 'UTC'`: a file of
     DuckDB cannot keep that setting.
+
+    Args:
+        settings: Where the lake and the file are.
+        lake: The lake, where the caller has it open already; that saves loading every table.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
@@ -82,7 +86,7 @@ def publish_views(settings: Settings) -> Path:
         for leftover in (building, building.with_name(building.name + ".wal")):
             leftover.unlink(missing_ok=True)
         with duckdb.connect(str(building), config=_config(settings)) as connection:
-            _make_views(connection, Lake(settings.lake), None)
+            _make_views(connection, lake or Lake(settings.lake), None)
         building.replace(settings.views)
     return settings.views
 

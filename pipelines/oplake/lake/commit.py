@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+import msgspec
+
 from oplake.lake.errors import LakeError
 
 _OPERATION = "oplake.operation"
@@ -21,6 +23,8 @@ _IS_WHOLE = "oplake.is_whole"
 _CODE_VERSION = "oplake.code_version"
 _INPUTS = "oplake.inputs"
 _WATERMARK = "oplake.watermark"
+
+_INPUTS_OF = msgspec.json.Decoder(dict[str, int])  # there are thousands to read in every run
 
 APPEND, REPLACE, UNKNOWN = "append", "replace", "unknown"
 
@@ -75,7 +79,7 @@ def inputs_text(inputs: Mapping[str, int]) -> str:
 
 def inputs_of(text: str | None) -> dict[str, int]:
     """The inverse of `inputs_text`."""
-    return {str(table): int(version) for table, version in json.loads(text or "{}").items()}
+    return _INPUTS_OF.decode(text or "{}")
 
 
 def read_commit(table: str, version: int, info: Mapping[str, Any]) -> Commit | None:

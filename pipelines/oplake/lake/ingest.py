@@ -106,13 +106,16 @@ def ingest_lock(settings: Settings) -> Iterator[None]:
         os.close(descriptor)
 
 
-def ingest(settings: Settings, *, now: datetime, progress: Listener | None = None) -> IngestReport:
+def ingest(
+    settings: Settings, *, now: datetime, progress: Listener | None = None, lake: Lake | None = None
+) -> IngestReport:
     """Takes in every event that has landed, up to the present end of every segment.
 
     Args:
         settings: Where landing and lake are, and how many bytes to take in per commit.
         now: The present time, which becomes the watermark once everything is read.
         progress: Called after every durable step.
+        lake: The lake, where the caller has it open already.
 
     Raises:
         IngestBusy: Another process is at it.
@@ -121,7 +124,7 @@ def ingest(settings: Settings, *, now: datetime, progress: Listener | None = Non
     """
     with (
         ingest_lock(settings),
-        Intake(settings, Lake(settings.lake, retention=settings.vacuum_after), now, progress) as intake,
+        Intake(settings, lake or Lake(settings.lake, retention=settings.vacuum_after), now, progress) as intake,
     ):
         intake.finish()
         intake.take_in_new()

@@ -15,6 +15,7 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from oplake.lake.ledger import read_ledger
+from oplake.lake.tables import Lake
 from oplake.models.sql_file import Models
 from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.instance import open_instance
@@ -25,7 +26,7 @@ from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, alive_fo
 from oplake.orchestration.runs import bury_abandoned
 from oplake.orchestration.sensors import why
 from oplake.orchestration.staleness import Refresh, of_day, without
-from oplake.orchestration.work import Work, find_stale, open_lake
+from oplake.orchestration.work import Work, find_stale
 from oplake.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,9 +42,16 @@ class _Desk:
     """What all runs of one call share."""
 
     def __init__(
-        self, settings: Settings, models: Models, instance: dg.DagsterInstance, now: datetime, watch: Watch | None
+        self,
+        settings: Settings,
+        models: Models,
+        lake: Lake,
+        instance: dg.DagsterInstance,
+        now: datetime,
+        watch: Watch | None,
     ) -> None:
-        self.settings, self.models, self.instance, self.now = settings, models, instance, now
+        self.settings, self.models, self.lake = settings, models, lake
+        self.instance, self.now = instance, now
         self.ingested: IngestReport | None = None
         self._houses: list[Lakehouse] = []
         self._watch = watch
@@ -53,7 +61,7 @@ class _Desk:
 
     def open_house(self) -> Lakehouse:
         """A lakehouse for one run."""
-        house = Lakehouse(self.settings, lambda: self.now)
+        house = Lakehouse(self.settings, lambda: self.now, opened=self.lake)
         if self._watch is not None:
             house.watch = self._watch
         self._houses.append(house)
@@ -87,6 +95,7 @@ def carry_out(
     models: Models,
     work: Work,
     *,
+    lake: Lake,
     now: datetime,
     everything: bool,
     day: date | None,
@@ -101,13 +110,13 @@ def carry_out(
     with ExitStack() as stack:
         records = instance or stack.enter_context(open_instance(settings))
         bury_abandoned(records, alive_folder(settings), now)
-        desk = _Desk(settings, models, records, now, watch)
+        desk = _Desk(settings, models, lake, records, now, watch)
         runs: list[Made] = []
         refreshes = list(work.refreshes)
         if work.must_ingest:
             runs.append(desk.execute(INGEST, [SEGMENTS]))
         if work.must_ingest or everything:
-            ledger = read_ledger(open_lake(settings))
+            ledger = read_ledger(desk.lake)
             refreshes = find_stale(settings, models, ledger, now=now, everything=everything)
         if day is not None:
             one = of_day(models, day)

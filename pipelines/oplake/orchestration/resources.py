@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import dagster as dg
 import msgspec
 
-from oplake.lake.ledger import ARRIVALS, Ledger, publish_arrivals, read_ledger
+from oplake.lake.ledger import ARRIVALS, publish_arrivals
 from oplake.lake.tables import Lake
 from oplake.orchestration.partitions import key_of
 from oplake.orchestration.work import open_lake
@@ -66,27 +66,29 @@ def utc_now() -> datetime:
 
 @dataclass
 class Lakehouse:
-    """The lake of one run, and the clock. The watermark is read once, so that all models of a run agree on it."""
+    """The lake of one run, and the clock. The watermark is read once, so that all models of a run agree on it.
+
+    `opened` is a lake to use, for it remembers the tables that it has opened; without it one is opened when needed.
+    """
 
     settings: Settings
     clock: Callable[[], datetime] = utc_now
     watch: Watch = field(default=lambda _: None)
+    opened: Lake | None = None
     ingested: IngestReport | None = field(default=None, init=False)
     has_written: bool = field(default=False, init=False)
 
     @cached_property
     def lake(self) -> Lake:
         """The tables."""
-        return open_lake(self.settings)
+        return self.opened or open_lake(self.settings)
 
     @cached_property
     def watermark(self) -> datetime | None:
         """Nothing received before it was missing from the lake when the run began."""
-        return self._ledger.watermark
+        from oplake.lake.watermark import read_watermark
 
-    @cached_property
-    def _ledger(self) -> Ledger:
-        return read_ledger(self.lake)
+        return read_watermark(self.settings.landing)
 
     def ingest(self) -> IngestReport:
         """Take in what has landed. When another process is at it, wait until that is done.
@@ -98,7 +100,7 @@ class Lakehouse:
 
         self.watch(Step("lake.segments", None, None))
         self.has_written = True
-        self.ingested = _patiently(lambda: ingest(self.settings, now=self.clock()))
+        self.ingested = _patiently(lambda: ingest(self.settings, now=self.clock(), lake=self.lake))
         return self.ingested
 
     def upkeep(self) -> UpkeepReport:
@@ -149,7 +151,7 @@ class Lakehouse:
         from oplake.lake.catalog import publish_views
 
         rows = publish_arrivals(self.lake)
-        publish_views(self.settings)
+        publish_views(self.settings, self.lake)
         self.has_written = False
         return rows
 

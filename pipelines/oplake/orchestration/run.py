@@ -13,7 +13,7 @@ from oplake.models.sql_file import Models
 from oplake.orchestration.errors import OrchestrationError
 from oplake.orchestration.report import RunReport
 from oplake.orchestration.staleness import last_day
-from oplake.orchestration.work import find_work, our_models
+from oplake.orchestration.work import find_work, open_lake, our_models
 from oplake.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,9 +53,12 @@ def run(
             f"{day} cannot be made: models have days from {settings.first_day} (OPLAKE_FIRST_DAY) to {last_day(now)}"
         )
     models = our_models() if models is None else models
-    work = find_work(settings, models, now=now)
+    lake = open_lake(settings)
+    work = find_work(settings, models, now=now, lake=lake)
     if not (work or everything or day):
         return RunReport(())
     from oplake.orchestration.execution import carry_out  # Dagster takes a second to load: only when there is work
 
-    return carry_out(settings, models, work, now=now, everything=everything, day=day, instance=instance, watch=watch)
+    return carry_out(
+        settings, models, work, lake=lake, now=now, everything=everything, day=day, instance=instance, watch=watch
+    )

@@ -12,13 +12,14 @@ from datetime import datetime
 
 import dagster as dg
 
+from oplake.lake.ledger import read_ledger
 from oplake.models.sql_file import Models
 from oplake.orchestration.jobs import QUIET, SEGMENTS, Jobs
 from oplake.orchestration.partitions import keys_of, range_tags
 from oplake.orchestration.resources import alive_folder
 from oplake.orchestration.runs import attempts, bury_abandoned, held_back, in_progress
 from oplake.orchestration.staleness import AGAIN, Refresh, without
-from oplake.orchestration.work import find_work
+from oplake.orchestration.work import find_stale, find_work, open_lake
 from oplake.settings import Settings
 
 EVERY_SECONDS = 20
@@ -43,7 +44,10 @@ def build_sensor(
         held = held_back(attempts(context.instance), now)
         if work.must_ingest and SEGMENTS not in held:
             return dg.RunRequest(job_name=jobs.ingest.name, run_config=QUIET)
-        refreshes = without(work.refreshes, models, held)
+        stale = work.refreshes
+        if work.must_ingest:  # but that fails at present; what is in the lake can be worked on all the same
+            stale = tuple(find_stale(settings, models, read_ledger(open_lake(settings)), now=now))
+        refreshes = without(stale, models, held)
         if refreshes:
             return _request(refreshes[0])
         if work:

@@ -10,7 +10,7 @@ Nothing here reads a clock, opens a table or knows Dagster.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
@@ -113,9 +113,10 @@ def stale(
         everything: Take every day that has input for stale, whatever the ledger says.
     """
     ordered = list(models)
+    touched = _Touched(ledger)
     todo: dict[str, dict[date | None, str]] = {}
     for model in ordered:
-        causes = _causes(model, ledger, todo, everything=everything)
+        causes = _causes(model, touched, todo, everything=everything)
         if model.partition is not None:
             causes = {day: why for day, why in causes.items() if day is not None and first_day <= day <= last_day}
         if causes:
@@ -174,15 +175,30 @@ def settled_at(day: date, settles: timedelta) -> datetime:
     return datetime.combine(day + ONE_DAY, time(), UTC) + settles
 
 
+class _Touched:
+    """The newest version of each table that touched a day, each looked up once: a year has thousands of questions."""
+
+    def __init__(self, ledger: LedgerLike) -> None:
+        self.ledger = ledger
+        self._versions: dict[tuple[str, int | None], int] = {}
+
+    def version(self, table: str, ordinal: int | None) -> int:
+        """The version; -1 for none. Days are proleptic ordinals here, None is any day."""
+        key = (table, ordinal)
+        if key not in self._versions:
+            commit = self.ledger.latest(table, None if ordinal is None else date.fromordinal(ordinal))
+            self._versions[key] = -1 if commit is None else commit.version
+        return self._versions[key]
+
+
 def _causes(
-    model: ModelLike, ledger: LedgerLike, todo: Mapping[str, Mapping[date | None, str]], *, everything: bool
+    model: ModelLike, touched: _Touched, todo: Mapping[str, Mapping[date | None, str]], *, everything: bool
 ) -> dict[date | None, str]:
     """The stale days of one model, each with its reason; a model without days has the one day None."""
-    read = [table for table in sorted(model.dependencies) if table not in IGNORED]
+    windows = {table: model.window_of(table) for table in sorted(model.dependencies) if table not in IGNORED}
     causes: dict[date | None, str] = {}
-    for day in _candidates(model, ledger, todo, read):
-        made = ledger.latest(model.name, day)
-        why = _why(model, day, made, ledger, todo, read)
+    for day in _candidates(model, touched.ledger, todo, windows):
+        why = _why(model, day, touched, todo, windows)
         if why is None and everything:
             why = "everything was asked for"
         if why is not None:
@@ -191,55 +207,55 @@ def _causes(
 
 
 def _candidates(
-    model: ModelLike, ledger: LedgerLike, todo: Mapping[str, Mapping[date | None, str]], read: Iterable[str]
+    model: ModelLike,
+    ledger: LedgerLike,
+    todo: Mapping[str, Mapping[date | None, str]],
+    windows: Mapping[str, tuple[int, int]],
 ) -> Iterable[date | None]:
     """Days that the model has, or that its window has input for."""
     if model.partition is None:
-        has_input = any(table in todo or ledger.latest(table) is not None for table in (model.name, *read))
+        has_input = any(table in todo or ledger.latest(table) is not None for table in (model.name, *windows))
         return [None] if has_input else []
     days = set(ledger.days(model.name))
-    for table in read:
-        low, high = model.window_of(table)
-        for day in {*ledger.days(table), *todo.get(table, {})}:
-            if day is not None:
-                days.update(day - shift * ONE_DAY for shift in range(low, high + 1))
+    for table, (low, high) in windows.items():
+        found = {*ledger.days(table), *(day for day in todo.get(table, {}) if day is not None)}
+        for shift in range(low, high + 1):
+            days.update(found if shift == 0 else (day - shift * ONE_DAY for day in found))
     return sorted(days)
 
 
 def _why(
     model: ModelLike,
     day: date | None,
-    made: CommitLike | None,
-    ledger: LedgerLike,
+    touched: _Touched,
     todo: Mapping[str, Mapping[date | None, str]],
-    read: Iterable[str],
+    windows: Mapping[str, tuple[int, int]],
 ) -> str | None:
     """Why one day of a model is stale; None when it is not."""
+    made = touched.ledger.latest(model.name, day)
     if made is not None and made.code_version != model.code_version:
         return "its SQL changed"
-    for table in read:
-        upstream = todo.get(table, {})
-        if upstream and (day is None or any(each in upstream for each in (None, *_window(model, table, day)))):
+    for table, window in windows.items():
+        upstream = todo.get(table)
+        if upstream and (day is None or None in upstream or any(each in upstream for each in _days(day, window))):
             return f"{table}{AGAIN}"
-    for table in read:
+    for table, (low, high) in windows.items():
         seen = -1 if made is None else made.inputs.get(table, -1)
-        for each in _window(model, table, day):
-            touched = ledger.latest(table, each)
-            if touched is not None and touched.version > seen:
-                return f"{table} has input" if made is None else f"{table} has news"
-    if made is not None and day is not None and model.settles is not None and ledger.watermark is not None:
+        read = (None,) if day is None else range(day.toordinal() + low, day.toordinal() + high + 1)
+        if any(touched.version(table, each) > seen for each in read):
+            return f"{table} has input" if made is None else f"{table} has news"
+    watermark = touched.ledger.watermark
+    if made is not None and day is not None and model.settles is not None and watermark is not None:
         instant = settled_at(day, model.settles)
-        if ledger.watermark >= instant and (made.watermark is None or made.watermark < instant):
+        if watermark >= instant and (made.watermark is None or made.watermark < instant):
             return f"time passed {instant:%Y-%m-%d %H:%M} UTC"
     return None
 
 
-def _window(model: ModelLike, table: str, day: date | None) -> tuple[date | None, ...]:
-    """The days of a dependency that a day of a model reads; a model without days reads all of it, which is None."""
-    if day is None:
-        return (None,)
-    low, high = model.window_of(table)
-    return tuple(day + shift * ONE_DAY for shift in range(low, high + 1))
+def _days(day: date, window: tuple[int, int]) -> Iterator[date]:
+    """The days of a dependency that a day reads through its window."""
+    low, high = window
+    return (day + shift * ONE_DAY for shift in range(low, high + 1))
 
 
 Group = tuple[tuple[str, ...], list[date | None]]

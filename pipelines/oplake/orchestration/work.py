@@ -43,16 +43,19 @@ class Work:
         return self.must_ingest or bool(self.refreshes)
 
 
-def find_work(settings: Settings, models: Models, *, now: datetime) -> Work:
+def find_work(settings: Settings, models: Models, *, now: datetime, lake: Lake | None = None) -> Work:
     """What there is to do in a home.
 
     An ingest is due when something has landed since the last one, or when a day has settled by the clock but the
-    watermark, which only an ingest moves, does not know it yet.
+    watermark, which only an ingest moves, does not know it yet. When something has landed nobody looks for what is
+    stale: the ingest will change that.
     """
-    lake = open_lake(settings)
+    lake = lake or open_lake(settings)
+    if has_news(settings, lake):
+        return Work(must_ingest=True, refreshes=())
     ledger = read_ledger(lake)
     return Work(
-        must_ingest=has_news(settings, lake) or is_due(models, ledger, now=now),
+        must_ingest=is_due(models, ledger, now=now),
         refreshes=tuple(find_stale(settings, models, ledger, now=now)),
     )
 
