@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from oplake.cli.app import assembled
+from oplake.cli.assembly import assembled
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -47,7 +47,7 @@ def test_help_answers_at_once(oplake: RunOplake, home: Path) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     heavy = "{'dagster', 'deltalake', 'duckdb', 'polars', 'pyarrow', 'pydantic', 'sqlglot'}"
-    script = f"import sys, oplake.cli.app as cli; cli.assembled(); print({heavy} & set(sys.modules))"
+    script = f"import sys, oplake.cli.assembly as cli; cli.assembled(); print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from oplake import events, reference
-from oplake.reference.commands_page import command_line
+from oplake.cli.assembly import assembled
 from oplake.reference.markdown import DocsError, anchor, table
 from oplake.reference.questions import read_questions
 from oplake.settings import CHECKOUT, Settings
@@ -24,11 +26,12 @@ PAGES = sorted(
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 TABLE = re.compile(r"^\|.*\n(?:\|.*\n)+", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+COMMANDS: Any = typer.main.get_command(assembled())
 
 
 @pytest.fixture(scope="session")
 def pages() -> dict[str, str]:
-    return reference.pages()
+    return reference.pages(COMMANDS)
 
 
 def test_the_pages_are_fresh(pages: dict[str, str]) -> None:
@@ -73,7 +76,7 @@ def test_every_event_setting_and_command_has_its_place(pages: dict[str, str]) ->
             assert f"| `{field.name}` |" in pages["docs/events.md"]
     for name in Settings.model_fields:
         assert f"`OPLAKE_{name.upper()}`" in pages["docs/settings.md"]
-    for name in command_line().commands:
+    for name in COMMANDS.commands:
         if name != "docs":
             assert f"## oplake {name}" in pages["docs/commands.md"]
 

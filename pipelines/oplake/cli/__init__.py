@@ -1,10 +1,10 @@
 """The command `oplake`: it reads arguments, calls one function of the part that knows, and prints what came back.
 
 `app` holds what all commands share, `terminal` how results are printed, `work` the commands that change something and
-`read` those that only look. A command that would need more than a few lines belongs in the part that it calls. Modules
-of the parts are imported inside the commands, so that `oplake --help` answers at once.
+`read` those that only look; `assembly` puts them together. A command that would need more than a few lines belongs in
+the part that it calls. Modules of the parts are imported inside the commands, so that `oplake --help` answers at once.
 """
 
-from oplake.cli.app import main
+from oplake.cli.assembly import main
 
 __all__ = ["main"]

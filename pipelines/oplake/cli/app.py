@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from oplake import __version__
+from oplake.cli.errors import CommandError
 
 if TYPE_CHECKING:
     from oplake.settings import Settings
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 START, BRING, COMPUTE, LOOK, KEEP = "Start here", "Bring events in", "Compute", "Look", "Keep in order"
 PANELS = (START, BRING, COMPUTE, LOOK, KEEP)
 """The panels of `oplake --help`, in the order in which one needs them."""
-
-SIGPIPE_EXIT = 141  # what a shell reports of a program whose reader went away
 
 app = typer.Typer(
     name="oplake",
@@ -43,10 +41,6 @@ app.add_typer(export_app, name="export", rich_help_panel=LOOK)
 
 
 Register: TypeAlias = Callable[[Callable[..., None]], Callable[..., None]]
-
-
-class CommandError(Exception):
-    """A command cannot do what it was asked; the message says why and what to do instead."""
 
 
 HOME = Annotated[
@@ -165,20 +159,3 @@ def root(
     ] = False,
 ) -> None:
     """A lakehouse for the work of AI agents: what happened lands durably; Dagster and DuckDB work out its worth."""
-
-
-def assembled() -> typer.Typer:
-    """The command line with all its commands, panel by panel."""
-    from oplake.cli import read, work  # noqa: F401  (they register their commands)
-
-    app.registered_commands.sort(key=lambda each: PANELS.index(each.rich_help_panel or KEEP))
-    return app
-
-
-def main() -> None:
-    """Run the command line; the entry point of `oplake`."""
-    try:
-        assembled()()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet, too
-        sys.exit(SIGPIPE_EXIT)

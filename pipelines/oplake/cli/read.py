@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oplake.cli.app import KEEP, LOOK, CommandError, app, command, default_command, export_app, rejects_app, settings
+from oplake.cli.app import KEEP, LOOK, app, command, default_command, export_app, rejects_app, settings
+from oplake.cli.errors import CommandError
 from oplake.cli.terminal import (
     ExportFormat,
     Format,
@@ -199,6 +200,7 @@ def doctor() -> None:
 
 @command(app, "docs", is_hidden=True)
 def docs(
+    context: typer.Context,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a page is not fresh.")] = False,
     answers: Annotated[
         bool, typer.Option("--answers", help="Ask the questions of docs/questions anew; the lake must hold the demo.")
@@ -208,13 +210,14 @@ def docs(
     from oplake.lake.catalog import connect
     from oplake.reference import QUESTIONS, pages, stale_pages, write_answers, write_pages
 
+    command_line = context.find_root().command
     if check:
-        stale = stale_pages(pages())
+        stale = stale_pages(pages(command_line))
         if stale:
             raise CommandError(f"not fresh: {', '.join(stale)}. `oplake docs` writes them anew")
         return
     if answers:
         with connect(settings()) as connection:
             write_answers(connection, QUESTIONS)
-    for name in write_pages():
+    for name in write_pages(command_line):
         remark(name)

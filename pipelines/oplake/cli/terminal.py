@@ -27,7 +27,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from oplake.cli.app import CommandError
+from oplake.cli.errors import CommandError
 
 if TYPE_CHECKING:
     import pyarrow as pa

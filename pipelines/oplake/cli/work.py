@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oplake.cli.app import BRING, COMPUTE, KEEP, START, CommandError, app, command, import_app, rejects_app, settings
+from oplake.cli.app import BRING, COMPUTE, KEEP, START, app, command, import_app, rejects_app, settings
+from oplake.cli.errors import CommandError
 from oplake.cli.terminal import PAGE_WIDTH, busy, console, progress, remark
 
 if TYPE_CHECKING:

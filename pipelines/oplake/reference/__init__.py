@@ -10,6 +10,7 @@ Nothing here opens a lake, and nothing but `oplake docs` and its tests imports i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from oplake.lake.landed import INGESTED
 from oplake.lake.ledger import ARRIVALS
@@ -28,8 +29,8 @@ __all__ = ["QUESTIONS", "DocsError", "pages", "stale_pages", "write_answers", "w
 QUESTIONS = CHECKOUT / "docs" / "questions"
 
 
-def pages() -> dict[str, str]:
-    """Every generated page by its path in the checkout.
+def pages(command_line: Any) -> dict[str, str]:
+    """Every generated page by its path in the checkout; `command_line` is the tree that typer makes of `oplake`.
 
     Raises:
         ModelFileError: A model file cannot be loaded.
@@ -42,7 +43,7 @@ def pages() -> dict[str, str]:
     return {
         "docs/events.md": events_page(),
         "docs/settings.md": settings_page(),
-        "docs/commands.md": commands_page(),
+        "docs/commands.md": commands_page(command_line),
         "docs/naming.md": naming_page(specs),
         **tables_pages(models, sources, questions),
     }
@@ -55,7 +56,7 @@ def stale_pages(wanted: Mapping[str, str]) -> list[str]:
     return stale + sorted(set(found) - set(wanted))
 
 
-def write_pages() -> list[str]:
+def write_pages(command_line: Any) -> list[str]:
     """Write the pages that are not fresh, remove those that no schema has, and return their names.
 
     Raises:
@@ -63,7 +64,7 @@ def write_pages() -> list[str]:
     """
     if not is_checkout():
         raise DocsError("the pages of docs/ are written in a checkout of oplake; an installed one has none")
-    wanted = pages()
+    wanted = pages(command_line)
     stale = stale_pages(wanted)
     for name in stale:
         path = CHECKOUT / name

@@ -10,8 +10,12 @@ from typing import Any
 from oplake.reference.markdown import GENERATED, anchor, table
 
 
-def commands_page() -> str:
-    """docs/commands.md: every command with its arguments and options."""
+def commands_page(command_line: Any) -> str:
+    """docs/commands.md: every command with its arguments and options.
+
+    Args:
+        command_line: The tree that typer makes of it: groups have `commands`, commands have `params`.
+    """
     parts = [
         GENERATED,
         "# Commands\n",
@@ -19,7 +23,7 @@ def commands_page() -> str:
         "when it could not (the message says why), 2 when it was called wrongly, 130 after Ctrl-C. "
         "Every command takes `--home FOLDER` in place of `OPLAKE_HOME`, and `--debug` for the traceback of an error.\n",
     ]
-    found = list(_commands(command_line(), "oplake"))
+    found = list(_commands(command_line, "oplake"))
     parts.append(
         table(["command", "what it does"], [[f"[`{path}`](#{anchor(path)})", _summary(c)] for path, c in found])
     )
@@ -29,15 +33,6 @@ def commands_page() -> str:
         if own:
             parts.append(table(["", "default", "what it is"], [_parameter(p) for p in own]))
     return "\n".join(parts)
-
-
-def command_line() -> Any:
-    """The whole command line as the tree that typer makes of it: groups have `commands`, commands have `params`."""
-    import typer
-
-    from oplake.cli.app import assembled
-
-    return typer.main.get_command(assembled())
 
 
 def _commands(node: Any, path: str) -> Iterable[tuple[str, Any]]:
