@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -24,8 +24,8 @@ from typing import Literal
 
 import duckdb
 import pyarrow as pa
-import sqlglot
-from sqlglot import exp
+from sqlglot import Dialect, Token, exp
+from sqlglot.errors import ParseError
 
 from oplake import settings
 from oplake.lake.errors import LakeError
@@ -253,15 +253,18 @@ def _read(path: Path) -> tuple[_Draft | None, list[Problem]]:
     wrong = _statement_problems(path, text, PARAMETERS)
     if wrong:
         return None, problems + wrong
+    dialect = Dialect.get_or_raise(DIALECT)
+    tokens = dialect.tokenize(text)  # once, for all that look at them: it is the largest part of loading a file
     try:
-        tree = sqlglot.parse_one(text, read=DIALECT)
-    except sqlglot.errors.ParseError as error:
+        tree = dialect.parser().parse(tokens, text)[0]
+    except ParseError as error:
         line = int(error.errors[0].get("line") or 1)
         message = (
             f"is SQL that DuckDB takes but sqlglot does not: {error.errors[0].get('description')}; write it otherwise"
         )
         return None, [*problems, Problem(path, line, message)]
-    columns, wrong = _columns(path, text, tree)
+    assert tree is not None  # DuckDB found one statement in the text
+    columns, wrong = _columns(path, text, tree, tokens)
     problems += wrong
     problems += _named_windows(path, text, tree)
     problems += [
@@ -289,7 +292,7 @@ def _read(path: Path) -> tuple[_Draft | None, list[Problem]]:
         tables=_tables(text, tree),
         parameters=frozenset(statement.named_parameters),
         sql=text,
-        code_version=_code_version(text, header),
+        code_version=_code_version(text, header, tokens),
         is_sound=not problems,
     )
     return draft, problems
@@ -324,12 +327,14 @@ def _line_of(text: str, needle: str) -> int:
     return text[: text.find(needle)].count("\n") + 1
 
 
-def _columns(path: Path, text: str, tree: exp.Expr) -> tuple[dict[str, _Explained], list[Problem]]:
+def _columns(
+    path: Path, text: str, tree: exp.Expr, tokens: Sequence[Token]
+) -> tuple[dict[str, _Explained], list[Problem]]:
     """The output columns, each explained by the comment on the line where it ends."""
     outer: exp.Expr = tree
     while isinstance(outer, exp.SetOperation | exp.Subquery):
         outer = outer.this
-    comments = _trailing_comments(text)
+    comments = _trailing_comments(text, tokens)
     columns: dict[str, _Explained] = {}
     problems = []
     for projection in outer.selects if isinstance(outer, exp.Select) else ():
@@ -377,11 +382,11 @@ def _line(node: exp.Expr, text: str) -> int:
     return text.count("\n", 0, int(node.meta.get("start", 0))) + 1
 
 
-def _trailing_comments(text: str) -> dict[int, str]:
+def _trailing_comments(text: str, tokens: Sequence[Token]) -> dict[int, str]:
     """For each line that ends in SQL and a comment, the comment with the pure comment lines that follow it."""
     lines = text.splitlines()
     ends: dict[int, int] = {}  # line -> offset behind its last token
-    for token in sqlglot.tokenize(text, read=DIALECT):
+    for token in tokens:
         ends[text.count("\n", 0, token.end) + 1] = token.end + 1
     starts = [0]
     for line in lines:
@@ -446,13 +451,13 @@ def _tables(text: str, tree: exp.Expr) -> dict[str, int]:
     return tables
 
 
-def _code_version(text: str, header: Header) -> str:
+def _code_version(text: str, header: Header, tokens: Sequence[Token]) -> str:
     """Hash of what a file computes: its tokens and the directives that shape the table, but no comment or blank.
 
     The text between the tokens' offsets is taken as it stands: what sqlglot would write changes with its version, and a
     new version must not make the whole lake stale.
     """
-    words = [text[token.start : token.end + 1] for token in sqlglot.tokenize(text, read=DIALECT)]
+    words = [text[token.start : token.end + 1] for token in tokens]
     normalised = "\n".join([header.meaning, *(word for word in words if word != ";")])
     return hashlib.sha256(normalised.encode()).hexdigest()[:_HASH_CHARS]
 
