@@ -16,7 +16,8 @@ from uuid import uuid4
 import msgspec
 
 from benchmarks.rows import Row
-from oplake.landing.accept import accept
+from oplake.landing.accept import accept, accept_batch
+from oplake.landing.errors import Unusable
 from oplake.landing.redaction import may_hold_secret
 from oplake.landing.writer import SegmentWriter
 from oplake.settings import default_home
@@ -61,13 +62,12 @@ def _disk() -> Path:
 
 def _against_the_bare_disk(folder: Path, batches: Sequence[Sequence[bytes]]) -> tuple[float, float, int]:
     """Speed of landing as a part of the bare disk's, the share of redaction in it, and the bytes of a line."""
-    blocks = [b"".join(accept(raw, received_at=NOW).line + b"\n" for raw in batch) for batch in batches]
-    lines = [line for block in blocks for line in block.splitlines()]
+    blocks = [b"".join(line + b"\n" for line in _accepted(batch)) for batch in batches]
 
     def land() -> None:
         writer = SegmentWriter(folder / "landing")
         for batch in batches:
-            writer.append([accept(raw, received_at=NOW).line for raw in batch])
+            writer.append(_accepted(batch))
         writer.close()
 
     def bare() -> None:
@@ -78,13 +78,19 @@ def _against_the_bare_disk(folder: Path, batches: Sequence[Sequence[bytes]]) -> 
         os.close(descriptor)
 
     def redaction() -> None:
-        for line in lines:
-            may_hold_secret(line)
+        for block in blocks:
+            may_hold_secret(block)
 
     rounds = _interleaved(land, bare, redaction, clean=folder)
     ratio = statistics.median(disk / landing for landing, disk, _ in rounds)
     share = statistics.median(looking / landing for landing, _, looking in rounds)
     return ratio, share, len(blocks[0]) // BATCH
+
+
+def _accepted(batch: Sequence[bytes]) -> list[bytes]:
+    """The lines of a batch: strictly decoded, shaped, free of secrets, stamped and encoded."""
+    outcomes = accept_batch(batch, received_at=NOW)
+    return [outcome.line for outcome in outcomes if not isinstance(outcome, Unusable)]
 
 
 def _against_singles(folder: Path, raws: Sequence[bytes]) -> float:
@@ -93,7 +99,7 @@ def _against_singles(folder: Path, raws: Sequence[bytes]) -> float:
     def batches() -> None:
         writer = SegmentWriter(folder / "landing")
         for start in range(0, len(raws), BATCH):
-            writer.append([accept(raw, received_at=NOW).line for raw in raws[start : start + BATCH]])
+            writer.append(_accepted(raws[start : start + BATCH]))
         writer.close()
 
     def singles() -> None:

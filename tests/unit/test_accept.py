@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 
 from oplake import events
 from oplake.events import LINE_BYTES
-from oplake.landing.accept import REJECT_BYTES, Accepted, _plain, accept, accept_landed, place_id, reject
+from oplake.landing.accept import (
+    CHUNK_EVENTS,
+    REJECT_BYTES,
+    Accepted,
+    _plain,
+    _plain_batch,
+    accept,
+    accept_batch,
+    accept_landed,
+    place_id,
+    reject,
+)
 from oplake.landing.errors import Unusable
 from oplake.landing.shape import decode, shape
 
@@ -304,6 +315,69 @@ def test_nearly_all_events_take_the_short_way() -> None:
     for raw in (wire(), wire(state=deep), wire(extra={"old": 1}), take(wire(confidence=None)).line):
         assert _plain(raw, NOW, "live") is not None
     assert _plain(wire(description="x" * 501), NOW, "live") is None
+
+
+# -- Together ----------------------------------------------------------------------------------------------------------
+
+ODD = [
+    b"",
+    b" ",
+    b"{}",
+    b"{",
+    b"}",
+    b"[1]",
+    wire() + b" " + wire(),
+    wire() + b"\n" + wire(),
+    wire()[:-1],
+    json.dumps(STEP, indent=1).encode(),
+    wire(state={"a": "\\u0022"}),
+    wire(confidence=None),
+    wire()[:-1] + b',"decision":"other"}',
+    wire(state={"a": 1, "b": 2}).replace(b'"b"', b'"a"'),
+    wire(state={"a": 1, "X": '"'}).replace(b'"X":"\\""', b'"a":"\\u0022\\u0022"'),
+    wire(description="x" * 501),
+    wire(state={"long": list(range(1000))}),
+    wire(state={"password": "hunter2-hunter2"}),
+    wire(mood="good"),
+    wire(event_id=None),
+    wire(ts="2020-01-01T00:00:00Z"),
+    wire(mood="X").replace(b"X", b"\xff"),
+    b"[" * 100_000,
+]
+"""What does not take the short way, or must not be taken for its neighbours."""
+
+
+def outcome(raw: bytes, event_id: str) -> bytes | str:
+    try:
+        return accept(raw, received_at=NOW, event_id=event_id).line
+    except Unusable as error:
+        return error.reason
+
+
+@given(st.lists(st.sampled_from([*ODD, *[wire(step_index=number) for number in range(len(ODD))]]), max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_events_that_come_together_become_what_each_becomes_alone(raws: list[bytes]) -> None:
+    """The batch decoder takes two events on one line and none on the next; pairing by place would then go wrong."""
+    ids = [f"given-{number}" for number in range(len(raws))]
+    together = accept_batch(raws, received_at=NOW, event_ids=ids)
+    made = [each.reason if isinstance(each, Unusable) else each.line for each in together]
+    assert made == [outcome(raw, event_id) for raw, event_id in zip(raws, ids, strict=True)]
+    assert all(events.encoder.encode(each.event) == each.line for each in together if isinstance(each, Accepted))
+
+
+def test_a_batch_larger_than_what_is_tried_together_keeps_its_order() -> None:
+    raws = [wire(step_index=number) for number in range(2 * CHUNK_EVENTS + 1)]
+    raws[CHUNK_EVENTS] = b"?"
+    raws[-2] = wire(step_index=len(raws) - 2, description="x" * 400_000)
+    together = accept_batch(raws, received_at=NOW)
+    assert isinstance(together.pop(CHUNK_EVENTS), Unusable)
+    indexes = [each.event.step_index for each in together if isinstance(each.event, events.Step)]
+    assert indexes == [number for number in range(len(raws)) if number != CHUNK_EVENTS]
+
+
+def test_plain_events_take_the_short_way_together_and_a_secret_sends_nobody_else_the_long_way() -> None:
+    raws = [wire(step_index=0), wire(state={"password": "hunter2-hunter2"}), wire(step_index=2)]
+    assert [accepted is not None for accepted in _plain_batch(raws, NOW, "live")] == [True, False, True]
 
 
 # -- From Python -------------------------------------------------------------------------------------------------------

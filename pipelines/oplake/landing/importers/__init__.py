@@ -24,14 +24,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, cast
+from typing import BinaryIO, NamedTuple, TypeAlias, cast
 from uuid import UUID, uuid5
 
-import msgspec
 import zstandard
+from msgspec import structs
 
 from oplake.events import encoder
-from oplake.landing.accept import Accepted, accept, reject
+from oplake.landing.accept import accept_batch, reject
 from oplake.landing.errors import LandingError, Unusable
 from oplake.landing.writer import SegmentWriter
 
@@ -101,9 +101,30 @@ class Identity:
         """A short name for the file, by its first piece."""
         return self._first
 
+    @property
+    def present(self) -> bytes:
+        """What the ids of the present piece are made of."""
+        return self._last
+
     def id(self, part: str = "") -> str:
         """UUIDv5 of the present piece, or of a part of it."""
-        return str(uuid5(_NAMESPACE, f"{self._last.hex()}/{part}"))
+        return _id(self._last, part)
+
+
+def _id(piece: bytes, part: str) -> str:
+    return str(uuid5(_NAMESPACE, f"{piece.hex()}/{part}"))
+
+
+class _Waiting(NamedTuple):
+    """What is to land with the next batch: an event, or what cannot be one for a reason."""
+
+    event: bytes | None
+    event_id: str
+    reason: str
+    raw: bytes
+    place: Place
+    ts: datetime | None
+    piece: bytes
 
 
 class Intake:
@@ -112,13 +133,16 @@ class Intake:
     Use it as a context manager: what was taken before an error is landed all the same.
     """
 
-    def __init__(self, writer: SegmentWriter, identity: Identity, *, name: str, received_at: datetime) -> None:
-        """`name` is that of the format; the time is that of the import."""
+    def __init__(
+        self, writer: SegmentWriter, identity: Identity, *, name: str, received_at: datetime, begins: datetime
+    ) -> None:
+        """`name` is that of the format, `received_at` the time of the import, `begins` that of a reject before all."""
         self._writer = writer
         self._identity = identity
         self._name = name
         self._received_at = received_at
-        self._lines: list[bytes] = []
+        self._latest = begins
+        self._waiting: list[_Waiting] = []
         self._bytes = 0
         self._by_kind: Counter[str] = Counter()
         self._rejects: list[Refused] = []
@@ -135,7 +159,7 @@ class Intake:
         """How rejects name the file."""
         return f"{self._name}:{self._identity.beginning}"
 
-    def take(self, event: bytes, *, event_id: str, raw: bytes, place: Place, ts: datetime) -> datetime:
+    def take(self, event: bytes, *, event_id: str, raw: bytes, place: Place, ts: datetime | None = None) -> None:
         """Land an event, or a reject where it is not usable.
 
         Args:
@@ -143,35 +167,13 @@ class Intake:
             event_id: Its identity, when it does not say itself.
             raw: What it was made from, for the reject.
             place: Where that stands.
-            ts: When a reject of it happened, by the content.
-
-        Returns:
-            The `ts` that landed.
+            ts: When a reject of it happened, by the content; when the event before it did, if that is not known.
         """
-        try:
-            accepted = accept(event, received_at=self._received_at, is_live=False, event_id=event_id)
-        except Unusable as error:
-            self.refuse(raw, reason=error.reason, place=place, ts=ts)
-            return ts
-        self._by_kind[str(accepted.event.__struct_config__.tag)] += 1
-        self._append(accepted.line)
-        return accepted.event.ts
+        self._await(_Waiting(event, event_id, "", raw, place, ts, self._identity.present))
 
-    def refuse(self, raw: bytes, *, reason: str, place: Place, ts: datetime) -> None:
-        """Land a reject."""
-        reason = f"{place.part}: {reason}" if place.part else reason
-        refused = reject(
-            raw,
-            reason=reason,
-            origin=self.origin,
-            line=place.line,
-            byte_offset=place.byte_offset,
-            received_at=self._received_at,
-        )
-        self._rejected += 1
-        if len(self._rejects) < REJECTS_SHOWN:
-            self._rejects.append(Refused(place, reason))
-        self._append(_dated(refused, ts, self._identity.id(f"reject {place.part}")).line)
+    def refuse(self, raw: bytes, *, reason: str, place: Place, ts: datetime | None = None) -> None:
+        """Land a reject; for `ts` see `take`."""
+        self._await(_Waiting(None, "", reason, raw, place, ts, self._identity.present))
 
     def imported(self) -> Imported:
         """The count so far."""
@@ -183,21 +185,51 @@ class Intake:
             first_rejects=tuple(self._rejects),
         )
 
-    def _append(self, line: bytes) -> None:
-        self._lines.append(line)
-        self._bytes += len(line)
-        if len(self._lines) >= BATCH_EVENTS or self._bytes >= BATCH_BYTES:
+    def _await(self, waiting: _Waiting) -> None:
+        self._waiting.append(waiting)
+        self._bytes += len(waiting.raw)
+        if len(self._waiting) >= BATCH_EVENTS or self._bytes >= BATCH_BYTES:
             self._flush()
 
     def _flush(self) -> None:
-        lines, self._lines, self._bytes = self._lines, [], 0
+        batch, self._waiting, self._bytes = self._waiting, [], 0
+        events = [waiting for waiting in batch if waiting.event is not None]
+        outcomes = iter(
+            accept_batch(
+                [waiting.event or b"" for waiting in events],
+                received_at=self._received_at,
+                is_live=False,
+                event_ids=[waiting.event_id for waiting in events],
+            )
+        )
+        lines = []
+        for waiting in batch:
+            outcome = Unusable(waiting.reason) if waiting.event is None else next(outcomes)
+            if isinstance(outcome, Unusable):
+                lines.append(self._reject(waiting, outcome.reason))
+            else:
+                self._by_kind[str(outcome.event.__struct_config__.tag)] += 1
+                self._latest = outcome.event.ts
+                lines.append(outcome.line)
         self._writer.append(lines)
 
-
-def _dated(refused: Accepted, ts: datetime, event_id: str) -> Accepted:
-    """A reject is dated and named by content, not by the time of the import, so that importing again adds no reject."""
-    event = msgspec.structs.replace(refused.event, ts=ts, event_id=event_id)
-    return Accepted(event, encoder.encode(event))
+    def _reject(self, waiting: _Waiting, reason: str) -> bytes:
+        """The line of a reject: dated and named by content, so that importing again, whenever that is, adds none."""
+        place = waiting.place
+        reason = f"{place.part}: {reason}" if place.part else reason
+        self._rejected += 1
+        if len(self._rejects) < REJECTS_SHOWN:
+            self._rejects.append(Refused(place, reason))
+        refused = reject(
+            waiting.raw,
+            reason=reason,
+            origin=self.origin,
+            line=place.line,
+            byte_offset=place.byte_offset,
+            received_at=self._received_at,
+        )
+        event_id = _id(waiting.piece, f"reject {place.part}")
+        return encoder.encode(structs.replace(refused.event, ts=waiting.ts or self._latest, event_id=event_id))
 
 
 def midnight(day: date) -> datetime:

@@ -138,15 +138,15 @@ def import_jsonl(
         _check_fields(mapping, fixed)
     identity = Identity("jsonl", kind or "", start.isoformat() if start else "")
     beginning = midnight(start) if start else None
-    latest = beginning or midnight(START)  # the time of a reject is that of the event before it
-    with opened(source) as (stream, read), Intake(writer, identity, name="jsonl", received_at=received_at) as intake:
+    taking = Intake(writer, identity, name="jsonl", received_at=received_at, begins=beginning or midnight(START))
+    with opened(source) as (stream, read), taking as intake:
         for number, byte_offset, line, length in _lines(stream):
             identity.advance(line if length == len(line) else line + str(length).encode())
             place = Place(number, byte_offset)
             derived = seconds_after(beginning, number - 1) if beginning else None
             if length > len(line):
                 reason = f"the line has {length} bytes; at most {LINE_LIMIT} are read"
-                intake.refuse(line, reason=reason, place=place, ts=latest)
+                intake.refuse(line, reason=reason, place=place)
                 continue
             try:
                 if mapping:
@@ -154,9 +154,9 @@ def import_jsonl(
                 else:
                     event = _completed(line, kind, derived)
             except _NotMapped as error:
-                intake.refuse(line, reason=str(error), place=place, ts=latest)
+                intake.refuse(line, reason=str(error), place=place)
                 continue
-            latest = intake.take(event, event_id=identity.id(), raw=line, place=place, ts=latest)
+            intake.take(event, event_id=identity.id(), raw=line, place=place)
             if progress and number % PROGRESS_LINES == 0:
                 progress(*read())
         if progress:

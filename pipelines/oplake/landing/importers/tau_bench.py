@@ -99,7 +99,7 @@ def import_tau_bench(
         size = read()[1]
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     identity = Identity(SOURCE, start.isoformat(), domain or "", agent_id or "")
-    with Intake(writer, identity, name=SOURCE, received_at=received_at) as intake:
+    with Intake(writer, identity, name=SOURCE, received_at=received_at, begins=midnight(start)) as intake:
         for number, (piece, head) in enumerate(_pieces(text, path)):
             identity.advance(piece.text.encode("utf-8", "surrogateescape"))
             begins = seconds_after(midnight(start), number * RUN_SECONDS)
