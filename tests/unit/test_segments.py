@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import oplake.landing.writer as writer_module
 from oplake.landing.errors import DiskFull, LandingError
 from oplake.landing.segments import Range, Segment, look_at, read_range, recover, segments
 from oplake.landing.writer import OsDisk, SegmentWriter
@@ -401,6 +405,106 @@ def test_an_error_in_a_shared_commit_reaches_every_caller_of_it(tmp_path: Path) 
     for thread in [first, *others]:
         thread.join()
     assert sorted(refused) == [line(1), line(2), line(3)]
+
+
+@pytest.mark.parametrize("lose", [shutil.rmtree, lambda folder: folder.rename(folder.with_name("elsewhere"))])
+def test_a_folder_that_is_removed_or_moved_while_a_segment_is_open_loses_nothing_after(
+    tmp_path: Path, lose: Callable[[Path], object]
+) -> None:
+    """Writing on to the open file succeeds and is durable, where nobody will ever find it."""
+    writer = SegmentWriter(tmp_path / "landing")
+    writer.append([line(1)])
+    lose(tmp_path / "landing")
+    writer.append([line(2)])
+    writer.append([line(3)])
+    assert landed(tmp_path / "landing") == [line(2), line(3)]
+
+
+# -- Signals ---------------------------------------------------------------------------------------------------------
+
+
+class StruckDisk(OsDisk):
+    """A disk during whose next sync something happens once, in the thread that syncs: as a signal handler runs."""
+
+    def __init__(self) -> None:
+        self.handler: Callable[[], None] | None = None
+
+    def sync(self, descriptor: int) -> None:
+        handler, self.handler = self.handler, None
+        if handler is not None:
+            handler()
+
+
+def test_a_signal_handler_that_writes_in_the_middle_of_a_write_does_not_wait_for_itself(tmp_path: Path) -> None:
+    """One queue for all would have it wait for the thread that it interrupted, which is its own, for good."""
+    disk = StruckDisk()
+    writer = SegmentWriter(tmp_path, disk=disk)
+
+    def handle() -> None:
+        writer.append([line(2)])
+        writer.flush()
+        writer.close()  # cannot be done here; the end of the process does it
+
+    disk.handler = handle
+    writer.append([line(1)])
+    writer.append([line(3)])
+    writer.close()
+    assert sorted(landed(tmp_path)) == [line(1), line(2), line(3)]
+    assert all(segment.is_sealed for segment in segments(tmp_path))
+
+
+def test_a_signal_handler_that_raises_anywhere_leaves_a_writer_that_goes_on(tmp_path: Path) -> None:
+    """Python runs handlers where a function begins and where a call of C ends. At each such place of a write for which
+    another thread waits too, KeyboardInterrupt is raised once; a leader that is gone must not be waited for."""
+    number = 0
+    while _is_struck(tmp_path / str(number), number):
+        number += 1
+    assert number > 50  # places
+
+
+def _is_struck(folder: Path, number: int) -> bool:
+    """Interrupt a write at one place; False when it has not so many."""
+    disk = StruckDisk()
+    writer = SegmentWriter(folder, disk=disk)
+    writer.append([line(0)])
+    taken: list[bool] = []
+
+    def take(event: int) -> None:
+        writer.append([line(event)])
+        taken.append(True)
+
+    waiting = threading.Thread(target=take, args=(2,), daemon=True)
+
+    def begin_to_wait() -> None:
+        waiting.start()
+        while not writer._log.queue:
+            time.sleep(0.0001)
+
+    disk.handler = begin_to_wait
+    places = iter(range(number))
+
+    def strike(frame: FrameType, event: str, _: object) -> None:
+        is_ours = event in {"call", "c_return"} and frame.f_code.co_filename == writer_module.__file__
+        if is_ours and next(places, None) is None:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    is_struck = False
+    sys.setprofile(strike)
+    try:
+        writer.append([line(1)])
+    except KeyboardInterrupt:
+        is_struck = True
+    finally:
+        sys.setprofile(None)
+    after = threading.Thread(target=take, args=(3,), daemon=True)
+    after.start()
+    after.join(10)
+    waiting.join(10) if waiting.ident else None
+    assert taken == [True] * (1 + bool(waiting.ident)), f"nobody writes any more after a signal at place {number}"
+    writer.close()
+    assert {line(0), line(3)} <= set(landed(folder))
+    return is_struck
 
 
 # -- Reading ---------------------------------------------------------------------------------------------------------

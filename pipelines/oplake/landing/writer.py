@@ -73,6 +73,9 @@ class Disk(Protocol):
     def sync(self, descriptor: int) -> None:
         """Makes what was written durable (fdatasync)."""
 
+    def is_at(self, descriptor: int, path: Path) -> bool:
+        """Whether an open file still stands under this name."""
+
     def close(self, descriptor: int) -> None:
         """Closes a file; its flock is free then."""
 
@@ -110,6 +113,12 @@ class OsDisk:
 
     def sync(self, descriptor: int) -> None:
         fdatasync(descriptor)
+
+    def is_at(self, descriptor: int, path: Path) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), path.stat())
+        except FileNotFoundError:
+            return False
 
     def close(self, descriptor: int) -> None:
         os.close(descriptor)
@@ -164,6 +173,8 @@ class _OpenSegment:
         """Appends and makes durable."""
         self._write(self._data, data)
         self._disk.sync(self._data)
+        if not self._disk.is_at(self._data, self.path):  # durable where nobody will ever look
+            raise FileNotFoundError(errno.ENOENT, "the segment was removed or moved away", str(self.path))
         self.size += len(data)
         self._sha256.update(data)
         self._note(Commit(end=self.size, crc32=checksum(data, kinds), kinds=kinds))
@@ -222,49 +233,85 @@ class _Log:
     segment: _OpenSegment | None = None
     sequence: int = 0
     is_closed: bool = False
+    inside: set[int] = field(default_factory=set)  # threads that are in `submit`
+    aside: _Log | None = None
 
     def submit(self, batch: _Batch, timeout: float = -1) -> None:
         """Returns when a batch is done, by this thread or by another along with its own.
 
+        A signal handler may call in the middle of a call of its own thread, which it cannot wait for: it writes to a
+        segment aside. And it may raise (KeyboardInterrupt) anywhere: then the next in the queue leads.
+
         Raises:
             LandingError: It was refused.
         """
-        with self.lock:
-            if self.is_closed:
-                raise LandingError(f"the writer of {self.folder} is closed; make a new one")
-            self.is_closed = batch.closes
-            self.queue.append(batch)
-            if self.has_leader:
-                batch.turn = threading.Lock()
-                batch.turn.acquire()
-            else:
-                self.has_leader = batch.leads = True
+        me = threading.get_ident()
+        if me in self.inside:
+            self._beside().submit(batch, timeout)
+            return
         try:
+            self.inside.add(me)
+            with self.lock:
+                if self.is_closed:
+                    raise LandingError(f"the writer of {self.folder} is closed; make a new one")
+                self.is_closed = batch.closes
+                self.queue.append(batch)
+                if self.has_leader:
+                    batch.turn = threading.Lock()
+                    batch.turn.acquire()
+                else:
+                    self.has_leader = batch.leads = True
             if batch.turn is not None:
                 batch.turn.acquire(timeout=timeout)
             if batch.leads:
                 self._commit()
-        finally:  # nobody waits for this batch any more, whether it is done, timed out or a signal struck
-            with self.lock:
-                if not batch.is_done and batch in self.queue:
-                    self.queue.remove(batch)
-                if batch.leads:
-                    self._pass_on()
+        finally:
+            try:
+                self._leave(batch, me)
+            except BaseException:
+                self._leave(batch, me)  # a signal struck meanwhile; what is done already is not done again
+                raise
         if batch.error is not None:
             raise batch.error
 
     def close(self, timeout: float = -1) -> None:
         """Seals the open segment when what waits is written; gives up after `timeout` seconds."""
+        if threading.get_ident() in self.inside:
+            return  # a signal handler cannot wait for the call that it struck; the end of the process closes
+        if self.aside is not None:
+            self.aside.close(timeout)
         if not self.is_closed:
             self.submit(_Batch(b"", 0, [], closes=True), timeout)
 
-    def _pass_on(self) -> None:
-        self.has_leader = bool(self.queue)
-        if self.queue:
-            successor = self.queue[0]
-            successor.leads = True
-            if successor.turn is not None:
-                successor.turn.release()
+    def _beside(self) -> _Log:
+        if self.aside is None:
+            self.aside = _Log(
+                self.folder, f"{self.writer}.aside", self.segment_bytes, self.segment_age, self.disk, self.clock
+            )
+        return self.aside
+
+    def _leave(self, batch: _Batch, me: int) -> None:
+        """Nobody waits for this batch any more, whether it is done, timed out or a signal struck."""
+        with self.lock:
+            if not batch.is_done and batch in self.queue:
+                self.queue.remove(batch)
+            if batch.leads:
+                self._pass_on(batch)
+        self.inside.discard(me)
+
+    def _pass_on(self, leader: _Batch) -> None:
+        """Let the next in the queue lead. A signal cannot strike between the lines that must go together: only calls
+        let it in."""
+        while self.queue and self.queue[0].is_done:  # a signal struck between its end and its leaving
+            self.queue.popleft()
+        if not self.queue:
+            self.has_leader = leader.leads = False
+            return
+        successor = self.queue[0]
+        successor.leads = True
+        leader.leads = False
+        if successor.turn is not None:
+            successor.turn.release()
 
     def forget(self) -> None:
         """In a forked child: the open segment, the waiting batches and whoever held the locks are the parent's."""
@@ -273,6 +320,9 @@ class _Log:
         self.lock = threading.Lock()
         self.queue = deque()
         self.has_leader = False
+        self.inside &= {threading.get_ident()}
+        if self.aside is not None:
+            self.aside.forget()
 
     def _commit(self) -> None:
         """Writes what is waiting, whole batches up to COMMIT_EVENTS events but the first in any case.
@@ -285,8 +335,11 @@ class _Log:
             events = 0
             with self.lock:
                 while self.queue and (not batches or events + self.queue[0].events <= COMMIT_EVENTS):
-                    events += self.queue[0].events
-                    batches.append(self.queue.popleft())
+                    batch = self.queue[0]
+                    if not batch.is_done:
+                        events += batch.events
+                        batches.append(batch)  # before it leaves the queue, so that it is never in neither
+                    self.queue.popleft()
             if events:
                 kinds = sorted({kind for batch in batches for kind in batch.kinds})
                 self._write(b"".join([batch.data for batch in batches]), kinds)
@@ -297,9 +350,17 @@ class _Log:
         except LandingError as refusal:
             error = refusal
         finally:
-            if error is not None:
-                self._abandon()
-            for batch in batches:
+            try:
+                self._finish(batches, error)
+            except BaseException:
+                self._finish(batches, error)  # as in `submit`
+                raise
+
+    def _finish(self, batches: Iterable[_Batch], error: LandingError | None) -> None:
+        if error is not None:
+            self._abandon()
+        for batch in batches:
+            if not batch.is_done:
                 batch.error, batch.is_done = error, True
                 if batch.turn is not None and not batch.leads:
                     batch.turn.release()
