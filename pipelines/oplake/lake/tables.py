@@ -59,6 +59,7 @@ _MARK = "oplake.commit"  # tells our own commit from another's
 _COMMENT = "comment"  # where Spark and Trino look for a column's description
 _ADDED = "oplake.added"  # marks a column that older files do not have
 _GRAIN, _SORT_BY = "oplake.grain", "oplake.sort_by"
+_ADD = {"path", "size_bytes", "modification_time", "num_records", f"partition.{DAY}"}  # what is asked of a file
 _UNSAFE = frozenset("%=*?[")  # delta-rs takes % for an escape, DuckDB = for a partition and the rest for a pattern
 
 
@@ -615,7 +616,9 @@ class Lake:
             delta = self._at(name, as_of)
             if delta is None:
                 return []
-            rows: list[dict[str, Any]] = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+            adds = pa.table(delta.get_add_actions(flatten=True))
+        # The statistics of each column are most of it, and every value costs Python its time: a year has 365 files.
+        rows: list[dict[str, Any]] = adds.select([name for name in adds.column_names if name in _ADD]).to_pylist()
         return rows
 
     def _delta(self, name: str) -> DeltaTable:
