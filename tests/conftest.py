@@ -17,7 +17,7 @@ from oplake.settings import Settings
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
 
-COMMAND_SECONDS = 240  # a command that takes longer hangs
+COMMAND_SECONDS = 500  # a command that takes longer hangs, however busy the machine is
 
 
 @pytest.fixture

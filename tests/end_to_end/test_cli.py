@@ -21,7 +21,6 @@ from oplake.cli.assembly import assembled
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
 
-HELP_SECONDS = 0.5
 COUNT = "SELECT count(*) AS actions FROM attribution.actions"
 
 
@@ -31,21 +30,8 @@ def call(home: Path) -> Callable[..., Result]:
     return lambda *arguments: CliRunner().invoke(assembled(), [str(each) for each in arguments])
 
 
-def test_help_answers_at_once(oplake: RunOplake, home: Path) -> None:
-    """Importing DuckDB, Delta or Dagster for help would cost seconds; commands import what they need.
-
-    CPU time is what counts: the clock on the wall also measures what else the machine is doing.
-    """
-    before = os.times()
-    done = oplake(home, "--help")
-    after = os.times()
-    assert done.returncode == 0
-    assert "demo" in done.stdout
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    assert used < HELP_SECONDS
-
-
 def test_help_loads_nothing_heavy() -> None:
+    """Importing DuckDB, Delta or Dagster for help would cost seconds; commands import what they need."""
     heavy = "{'dagster', 'deltalake', 'duckdb', 'polars', 'pyarrow', 'pydantic', 'sqlglot'}"
     script = f"import sys, oplake.cli.assembly as cli; cli.assembled(); print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sysconfig
-import time
 import venv
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,8 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("readme")]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TAU_BENCH = "gpt-4o-airline.json"
-DEMO_SECONDS = 90  # of the demo after the installation, on two cores
-BUSY = 2  # how much longer it may take here, where other tests run beside it
+DEMO_SECONDS = 90  # of the demo after the installation; of CPU here, since other tests run beside it
+COMMAND_SECONDS = 500  # a command that takes longer hangs, however busy the machine is
 
 
 class Block(NamedTuple):
@@ -80,10 +79,16 @@ def _run(command: str, clone: Path, environment: Mapping[str, str]) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=COMMAND_SECONDS,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
+
+
+def _cpu_seconds() -> float:
+    """Of all processes that were started here and have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _plain(text: str) -> list[str]:
@@ -92,13 +97,13 @@ def _plain(text: str) -> list[str]:
 
 def test_the_commands_of_the_readme_do_what_it_says(clone: Path, environment: Mapping[str, str]) -> None:
     """From `make demo` on, in the order of the page. Blocks that need a file of tau-bench have their own test."""
-    began = time.monotonic()
     for block in _blocks():
         if TAU_BENCH in block.command:
             continue
+        before = _cpu_seconds()
         printed = _run(block.command, clone, environment)
         if block.command == "make demo\n":
-            assert time.monotonic() - began < DEMO_SECONDS * BUSY
+            assert _cpu_seconds() - before < DEMO_SECONDS
         if block.answer is not None:
             assert _plain(printed) == _plain(block.answer)
 

@@ -40,7 +40,7 @@ class Installed(NamedTuple):
             capture_output=True,
             text=True,
             check=False,
-            timeout=240,
+            timeout=500,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -52,7 +52,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(settings.CHECKOUT)]
-    subprocess.run(build, check=True, timeout=120)
+    subprocess.run(build, check=True, timeout=500)
     (wheel,) = folder.glob("*.whl")
     environment = folder / "environment"
     venv.create(environment, symlinks=True, with_pip=False)
@@ -62,7 +62,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     subprocess.run(
         [*pip, "--python", str(python), "install", "--no-deps", "--no-index", "--ignore-installed", str(wheel)],
         check=True,
-        timeout=120,
+        timeout=500,
     )
     return Installed(wheel, python, folder)
 
