@@ -25,6 +25,7 @@ NESTED_VALUE_CHARS = (
     1000  # an object or list inside a JSON object whose text is longer becomes the beginning of that text
 )
 LINE_BYTES = 1 << 20  # no accepted event takes more; it bounds the buffer of every reader
+CONTRACT = 1  # the number of this contract; each field or kind that is added raises it, and readers of old tell by it
 DEPTH = 64  # deeper nesting is refused before a recursive decoder runs out of stack
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1  # what Arrow, Delta and DuckDB hold
 

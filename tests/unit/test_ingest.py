@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from datetime import UTC, date, datetime, timedelta
@@ -17,16 +18,22 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tests.landed_events import NOON, NOW, event, everything, land, land_bytes, prepare, rows, step, take_in
 
+import oplake.landing.segments as segments_module
 from oplake import events
 from oplake.lake.catalog import connect
+from oplake.lake.doctor import examine
 from oplake.lake.ingest import CONFLICT, IngestBusy, Progress, ingest_lock
 from oplake.lake.journal import Journal, gaps
 from oplake.lake.landed import LANDED
 from oplake.lake.ledger import read_ledger
 from oplake.lake.lines import Lines
+from oplake.lake.rebuild import rebuild
+from oplake.lake.stretches import Stretch
 from oplake.lake.tables import Lake
+from oplake.lake.upkeep import upkeep
 from oplake.landing.accept import accept, reject
 from oplake.landing.recorder import Recorder
+from oplake.landing.segments import Segment
 from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
@@ -481,6 +488,80 @@ def test_readers_see_whole_batches(settings: Settings) -> None:
     assert failures == []
     assert counts == sorted(counts)
     assert all((count - 400) % 20 == 0 for count in counts)
+
+
+# -- Files that somebody else put there -----------------------------------------------------------------------------
+
+
+def test_a_file_name_that_comes_again_brings_other_lines(settings: Settings) -> None:
+    """By name and offset alone, the beginning of the second file would count as taken in."""
+    for number in range(3):
+        land_bytes(settings, step(10 * number) + b"\n" + step(10 * number + 1) + b"\n", name="events")
+        assert take_in(settings).events == 2
+    upkeep(settings, now=NOW)
+    land_bytes(settings, b"\n".join(step(n) for n in range(100, 105)) + b"\n", name="events")
+    assert take_in(settings).events == 5
+    before = everything(settings)
+    rebuild(settings, now=NOW)
+    assert everything(settings)["landed.steps"] == before["landed.steps"]
+
+
+def test_the_last_line_of_a_file_that_was_just_written_may_still_grow(settings: Settings) -> None:
+    path = land_bytes(settings, step(1) + b"\n" + step(2)[:30], name="slow")
+    now = datetime.now(UTC)  # the file system has no other clock
+    report = take_in(settings, now=now)
+    assert (report.events, report.rejects) == (1, 0)
+    assert not path.exists()
+    [adopted] = settings.landing.glob("*-found.slow-*.jsonl")
+    with adopted.open("ab") as file:
+        file.write(step(2)[30:] + b"\n")
+    report = take_in(settings, now=now)
+    assert (report.events, report.rejects) == (1, 0)
+
+
+def test_what_is_appended_to_a_sealed_segment_comes_in_and_can_be_archived(settings: Settings) -> None:
+    path = land_bytes(settings, step(1) + b"\n")
+    assert take_in(settings).events == 1
+    with path.open("ab") as file:
+        file.write(step(2) + b"\n")
+    assert take_in(settings).events == 1
+    assert not [finding for finding in examine(settings) if "seal" in finding.what]
+    assert len(upkeep(settings, now=NOW).archived) == 1
+
+
+def test_folders_and_pipes_in_landing_stop_nobody(settings: Settings) -> None:
+    """Opening a pipe would wait for a writer, for ever and with the lock held."""
+    land(settings, [step(1)])
+    (settings.landing / "old.jsonl").mkdir()
+    os.mkfifo(settings.landing / "pipe.jsonl")
+    assert take_in(settings).events == 1
+
+
+def test_fields_of_a_newer_writer_are_kept_in_extra(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index of its segment vouches for its lines, and DuckDB would read of them what this oplake knows."""
+    with monkeypatch.context() as newer:
+        newer.setattr(segments_module, "CONTRACT", events.CONTRACT + 1)
+        land(settings, [step(1)[:-1] + b',"mood":"glad"}'])
+    assert take_in(settings).events == 1
+    [row] = rows(settings, "landed.steps")
+    assert json.loads(row["extra"]) == {"mood": "glad"}
+
+
+def test_line_numbers_of_many_rejects_are_found_without_counting_from_the_start(tmp_path: Path) -> None:
+    """Counting newlines for each of them took hours for a foreign file of 64 MB."""
+    lines = 300_000
+    data = b"{}\n" * lines
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(data)
+    stretch = Stretch(Segment("s", path, len(data), False, None), 0, len(data), None, data=data)
+    assert [stretch.line_number(3 * n) for n in range(lines)] == list(range(1, lines + 1))
+
+
+def test_a_watermark_of_a_clock_that_was_ahead_is_taken_back(settings: Settings) -> None:
+    """Else every action that begins within that year is a timeout at once."""
+    assert take_in(settings, now=NOW + timedelta(days=365)).watermark == NOW + timedelta(days=365)
+    assert take_in(settings, now=NOW).watermark == NOW
+    assert take_in(settings, now=NOW - timedelta(hours=3)).watermark == NOW
 
 
 # -- Negative controls -------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 from bisect import bisect_right
@@ -46,6 +47,8 @@ from oplake.lake.watermark import publish_watermark, read_watermark, write_water
 from oplake.landing.accept import accept_landed, reject
 from oplake.landing.errors import Unusable
 from oplake.settings import Settings
+
+log = logging.getLogger(__name__)
 
 APP = "oplake.ingest"  # the application transaction of a batch; its version is the batch's number
 DUPLICATES = "oplake.duplicates"  # what a commit says of the duplicates that it dropped, in case it is the last one
@@ -119,7 +122,6 @@ def ingest(
 
     Raises:
         IngestBusy: Another process is at it.
-        LandingError: A segment is shorter than before.
         LakeError: The journal, a table or an archived segment is damaged.
     """
     with (
@@ -195,7 +197,7 @@ class Intake:
         self.is_rebuild = is_rebuild
         self._listener = progress
         self._work = lake.root.with_name(f".{lake.root.name}-ingest")
-        self._source = Source(settings, self._work)
+        self._source = Source(settings, self._work, now=self.now)
         self._watermark = read_watermark(settings.landing)
         self._received: datetime | None = None
         self._touched: dict[str, Counter[date]] = {}
@@ -264,7 +266,10 @@ class Intake:
         if found:
             self._begin(found)
         # Every segment was read to the end that it had after `now`.
-        self._watermark = max(filter(None, (self._watermark, self._received, self.now)))
+        is_ahead = self._watermark is not None and self._watermark > self.now + AHEAD
+        if is_ahead:
+            log.warning("the watermark %s comes of a clock that was ahead; it is taken back", self._watermark)
+        self._watermark = max(filter(None, (None if is_ahead else self._watermark, self._received, self.now)))
         write_watermark(self.settings.landing, self._watermark)
         publish_watermark(self.lake, self._watermark)
         self._tell("watermark")

@@ -6,17 +6,31 @@ and where a line of them stands. What the lines say is not looked at.
 
 from __future__ import annotations
 
+import logging
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 from oplake.lake.archive import Archive, Archived
 from oplake.lake.errors import LakeError
 from oplake.lake.journal import Batch, Piece, covered, gaps
-from oplake.landing.segments import INDEX_SUFFIX, Segment, read_range, recover, segments, vouch
+from oplake.landing.segments import (
+    INDEX_SUFFIX,
+    Segment,
+    adopt,
+    is_at_rest,
+    read_range,
+    recover,
+    segments,
+    vouch,
+)
 from oplake.settings import Settings
+
+log = logging.getLogger(__name__)
 
 COUNT_BYTES = 1 << 20  # read at a time to count lines
 UNPACKED_BYTES = 512 << 20  # of archived segments kept unpacked; eight full ones that grew side by side fit
@@ -85,8 +99,8 @@ class Stretch:
         return self.data[offset:] if end < 0 else self.data[offset:end]
 
     def line_number(self, offset: int) -> int:
-        """The number, from 1, of the line at `offset` within the whole segment."""
-        return self._lines_before + self.data.count(b"\n", 0, offset) + 1
+        """The number, from 1, of the line that begins at `offset`, within the whole segment."""
+        return self._lines_before + bisect_right(self._starts, offset)
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -111,10 +125,12 @@ class Source:
     Args:
         settings: Where they are.
         work: A folder for segments that have to be unpacked; the caller removes it.
+        now: The present time.
     """
 
-    def __init__(self, settings: Settings, work: Path) -> None:
+    def __init__(self, settings: Settings, work: Path, *, now: datetime) -> None:
         self._landing = settings.landing
+        self._now = now
         self._archive = Archive(settings.archive)
         self._work = work
         self._found: dict[str, Segment] = {}
@@ -122,10 +138,13 @@ class Source:
     def uncovered(self, known: Iterable[Piece], *, with_archive: bool) -> list[tuple[Segment, int, int]]:
         """What the pieces do not cover, up to the present ends: segment, start, end; in the order of names.
 
-        Segments whose writer died are sealed on the way.
+        Segments whose writer died are sealed on the way, and files that somebody else put there get names like ours.
         """
         intervals = covered(known)
-        found = segments(self._landing)
+        found = [
+            segment if segment.started_at else adopt(segment, now=self._now, known=intervals.keys())
+            for segment in segments(self._landing)
+        ]
         if with_archive:
             landed = {segment.name for segment in found}
             packed = [entry for entry in self._entries.values() if entry.segment not in landed]
@@ -133,8 +152,14 @@ class Source:
                 self.segment(entry.segment) for entry in packed if gaps(intervals.get(entry.segment, ()), entry.bytes)
             ]
         missing: list[tuple[Segment, int, int]] = []
-        for segment in map(_settled, sorted(found, key=lambda segment: segment.name)):
-            missing += [(segment, *gap) for gap in gaps(intervals.get(segment.name, ()), segment.size)]
+        for segment in map(self._settled, sorted(found, key=lambda segment: segment.name)):
+            taken = intervals.get(segment.name, [])
+            missing += [(segment, *gap) for gap in gaps(taken, segment.size)]
+            if taken and taken[-1][1] > segment.size:
+                log.warning(
+                    "%s has %d bytes, and %d were taken in: it was cut; restore it from a backup",
+                    *(segment.path, segment.size, taken[-1][1]),
+                )
         return missing
 
     def read(self, segment: Segment, start: int, limit: int) -> list[Stretch]:
@@ -208,13 +233,13 @@ class Source:
             del self._found[segment.name]
             size -= segment.size
 
+    def _settled(self, segment: Segment) -> Segment:
+        """The segment, sealed if its writer died; if somebody is about to seal it or to write on, as if alive."""
+        if segment.is_live or (segment.seal is not None and segment.seal.bytes >= segment.size):
+            return segment
+        settled = recover(segment) if is_at_rest(segment, now=self._now) else None
+        return settled or replace(segment, is_live=True)
+
     @cached_property
     def _entries(self) -> dict[str, Archived]:
         return self._archive.entries()
-
-
-def _settled(segment: Segment) -> Segment:
-    """The segment, sealed if its writer died; if somebody else is about to seal it, as if it were alive."""
-    if segment.is_live or segment.is_sealed:
-        return segment
-    return recover(segment) or replace(segment, is_live=True)

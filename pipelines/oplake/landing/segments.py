@@ -8,6 +8,9 @@ A segment `<utc start>-<writer>-<seq>.jsonl` has one writer, which holds a flock
 an index, `<the same>.idx`: one JSON line a commit, written after the commit is durable and never waited for, with its
 end, its checksum and its kinds; and at last the seal, with the size and sha256 of the whole. Where the index vouches
 for bytes, they are exactly what `accept` made. Losing the index loses nothing but that shortcut.
+
+A file that somebody else put into landing is a segment too. It is given a name like ours (`adopt`): its own may come
+again, with other lines in it.
 """
 
 from __future__ import annotations
@@ -16,14 +19,17 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import re
+import stat
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zlib import crc32
 
 import msgspec
 
+from oplake.events import CONTRACT
 from oplake.landing.errors import LandingError
 
 READ_BYTES = 64 * 2**20  # what a reader takes at a time, unless it asks for less
@@ -31,6 +37,10 @@ VOUCH_BYTES = 2**20  # read at a time when a whole segment is checked; more only
 SUFFIX = ".jsonl"
 INDEX_SUFFIX = ".idx"
 NAME_TIME = "%Y%m%dT%H%M%S.%fZ"
+NAME_CHARS = 80  # of a file's own name, or a writer's, within the name of a segment
+FOUND = "found."  # how the writer is called of a file that was found in landing
+REST = timedelta(minutes=1)  # after the last change of such a file its last line is taken to be whole
+_UNFIT = re.compile(r"[^A-Za-z0-9._]+")
 
 fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only fsync
 
@@ -39,8 +49,22 @@ class Commit(msgspec.Struct, gc=False):
     """A line of the index: bytes that were made durable together, from the end of the commit before."""
 
     end: int
-    crc32: int  # of the bytes, then of the kinds joined by commas: it vouches for both
+    crc32: int  # of the bytes, then of all else that is said of them: it vouches for both
     kinds: list[str]
+    contract: int = 0  # by which they were accepted: what is newer than ours may have fields that we do not know
+
+    @classmethod
+    def of(cls, data: bytes, end: int, kinds: list[str]) -> Commit:
+        """Of bytes that this oplake accepted."""
+        return cls(end, crc32(_said(kinds, CONTRACT), crc32(data)), kinds, CONTRACT)
+
+    def vouches_for(self, checksum: int) -> bool:
+        """Whether bytes with this CRC-32 are those that were committed, and hold nothing that we do not know."""
+        return self.contract <= CONTRACT and crc32(_said(self.kinds, self.contract), checksum) == self.crc32
+
+
+def _said(kinds: Iterable[str], contract: int) -> bytes:
+    return f"{','.join(kinds)};{contract}".encode()
 
 
 class Seal(msgspec.Struct, gc=False):
@@ -92,14 +116,6 @@ class Range:
     torn: bytes  # what stands behind `end` without a newline, when its writer is gone
 
 
-def checksum(data: bytes | memoryview, kinds: Iterable[str]) -> int:
-    return crc32(_names(kinds), crc32(data))
-
-
-def _names(kinds: Iterable[str]) -> bytes:
-    return ",".join(kinds).encode()
-
-
 def segments(folder: Path) -> list[Segment]:
     """The segments of a folder by name, which is by time; not those in the archive. An absent folder has none."""
     if not folder.is_dir():
@@ -109,8 +125,10 @@ def segments(folder: Path) -> list[Segment]:
 
 
 def look_at(path: Path) -> Segment | None:
-    """One segment by its path; None when it is gone, to the archive for example."""
+    """One segment by its path; None when it is gone, to the archive for example, or is no file."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return None  # to open a pipe would wait for its other end
         is_live = _is_locked(path)  # first: what is not live now is what it says next
         seal = read_seal(path)
         size = path.stat().st_size
@@ -189,15 +207,44 @@ def vouch(segment: Segment) -> Vouched | None:
                 checksum = crc32(part, checksum)
                 lines += part.count(b"\n")
                 left -= len(part)
-            if left or crc32(_names(commit.kinds), checksum) != commit.crc32:
+            if left or not commit.vouches_for(checksum):
                 return None
             kinds.update(commit.kinds)
             begin = commit.end
     return Vouched(frozenset(kinds), lines) if begin == segment.size else None
 
 
+def adopt(segment: Segment, *, now: datetime, known: Collection[str]) -> Segment:
+    """Gives a file that somebody else named a name like ours, and unlike those known; whoever has it open writes on.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    stem = _UNFIT.sub("_", segment.name)[:NAME_CHARS]
+    sequence = 1
+    while True:
+        name = f"{now.astimezone(UTC).strftime(NAME_TIME)}-{FOUND}{stem}-{sequence:06d}"
+        path = segment.path.with_name(name + SUFFIX)
+        if name not in known and not path.exists():
+            break
+        sequence += 1
+    segment.path.with_suffix(INDEX_SUFFIX).unlink(missing_ok=True)  # nobody here wrote it
+    segment.path.rename(path)
+    return replace(segment, name=name, path=path, seal=None)
+
+
+def is_at_rest(segment: Segment, *, now: datetime) -> bool:
+    """Whether nobody seems to write any more: a writer of ours holds a lock, others may only be between two lines."""
+    if FOUND not in segment.name:
+        return not segment.is_live
+    age = now - datetime.fromtimestamp(segment.path.stat().st_mtime, UTC)
+    return not segment.is_live and abs(age) >= REST  # abs: a clock may be wrong
+
+
 def recover(segment: Segment) -> Segment | None:
     """Seals a segment whose writer died, as it is; a torn tail stays where it is and is `Range.torn`.
+
+    One to which somebody has appended since it was sealed is sealed anew, if it is what it was up to there.
 
     Returns the sealed segment, or None when somebody else has it in hand.
 
@@ -211,18 +258,24 @@ def recover(segment: Segment) -> Segment | None:
         except BlockingIOError:
             return None
         seal = read_seal(segment.path)
-        if seal is None:
+        size = os.fstat(descriptor).st_size
+        if seal is None or (size > seal.bytes and _sha256(descriptor, seal.bytes) == seal.sha256):
             _sync_for_reading(descriptor)
-            with open(descriptor, "rb", closefd=False) as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            seal = Seal(sealed=True, bytes=os.fstat(descriptor).st_size, sha256=sha256)
+            seal = Seal(sealed=True, bytes=size, sha256=_sha256(descriptor, size))
             with segment.path.with_suffix(INDEX_SUFFIX).open("ab") as index:
                 index.write(b"\n" + msgspec.json.encode(seal) + b"\n")  # the line before it may be torn
                 index.flush()
                 os.fsync(index.fileno())
-        return Segment(segment.name, segment.path, seal.bytes, False, seal)
+        return Segment(segment.name, segment.path, size, False, seal)
     finally:
         os.close(descriptor)
+
+
+def _sha256(descriptor: int, size: int) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, size, VOUCH_BYTES):
+        digest.update(_pread(descriptor, min(VOUCH_BYTES, size - start), start))
+    return digest.hexdigest()
 
 
 def read_seal(path: Path) -> Seal | None:
@@ -266,7 +319,7 @@ def _verify(data: bytes, covered: Sequence[tuple[int, int, Commit]]) -> tuple[in
     view = memoryview(data)
     end, kinds = 0, set[str]()
     for begin, stop, commit in covered:
-        if checksum(view[begin:stop], commit.kinds) != commit.crc32:
+        if not commit.vouches_for(crc32(view[begin:stop])):
             break
         end = stop
         kinds.update(commit.kinds)

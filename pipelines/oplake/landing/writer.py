@@ -25,7 +25,7 @@ from typing import Protocol
 import msgspec
 
 from oplake.landing.errors import DiskFull, LandingError
-from oplake.landing.segments import INDEX_SUFFIX, NAME_TIME, SUFFIX, Commit, Seal, checksum, fdatasync
+from oplake.landing.segments import INDEX_SUFFIX, NAME_CHARS, NAME_TIME, SUFFIX, Commit, Seal, fdatasync
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ SEGMENT_BYTES = 64 * 2**20  # large enough to compress well, small enough to rea
 SEGMENT_AGE = timedelta(days=1)  # so that every segment is archived in the end, however quiet its writer
 COMMIT_EVENTS = 1000  # keeps one commit, and so the wait of those who come next, within milliseconds
 EXIT_SECONDS = 5.0  # how long the end of the process waits for a commit under way; recovery does the rest
-_WRITER = re.compile(r"[A-Za-z0-9._]{1,80}")
+_WRITER = re.compile(rf"[A-Za-z0-9._]{{1,{NAME_CHARS}}}")
 _KIND_AT = len(b'{"kind":"')
 _KIND_END = _KIND_AT + 20  # past the longest name of a kind and its closing quote
 _INTERRUPTED = "interrupted while writing: these events may be durable or not; try them again under the same event_id"
@@ -177,7 +177,7 @@ class _OpenSegment:
             raise FileNotFoundError(errno.ENOENT, "the segment was removed or moved away", str(self.path))
         self.size += len(data)
         self._sha256.update(data)
-        self._note(Commit(end=self.size, crc32=checksum(data, kinds), kinds=kinds))
+        self._note(Commit.of(data, self.size, kinds))
 
     def seal(self) -> None:
         """Says that nothing more will come, and lets go of the file."""
