@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from oplake.lake import parquet, tables
+from oplake.lake import parquet
+from oplake.lake.delta_spec import CHECKPOINT_COMMITS
 from oplake.lake.errors import BadRows, LakeError, Overtaken, SchemaChanged, TableMissing, VersionMissing
 from oplake.lake.tables import Column, Lake, Replaced, TableSpec
 
@@ -665,10 +666,10 @@ def test_upkeep_by_others_touches_nothing(made: Lake) -> None:
 
 def test_opening_a_table_with_a_long_log_reads_little_of_it(made: Lake) -> None:
     """Every so many commits a checkpoint sums up the log; without one the log would be read from its beginning."""
-    for number in range(tables.CHECKPOINT_COMMITS + 1):
+    for number in range(CHECKPOINT_COMMITS + 1):
         made.append(FACTS.name, facts(one=number))
     assert list((made.folder(FACTS.name) / "_delta_log").glob("*.checkpoint.parquet"))
-    assert Lake(made.root).size(FACTS.name).row_count == tables.CHECKPOINT_COMMITS + 1
+    assert Lake(made.root).size(FACTS.name).row_count == CHECKPOINT_COMMITS + 1
 
 
 def test_other_delta_readers_read_the_same(made: Lake) -> None:

@@ -13,7 +13,6 @@ was empty both succeed, and the day would have its rows twice.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import threading
 from bisect import bisect_right
@@ -28,37 +27,25 @@ from uuid import uuid4
 
 import pyarrow as pa
 import stamina
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from oplake.lake import delta_log
 from oplake.lake.commit import APPEND, REPLACE, UNKNOWN, Commit, facts, read_commit
-from oplake.lake.errors import (
-    BadRows,
-    LakeBusy,
-    LakeError,
-    Overtaken,
-    SchemaChanged,
-    TableMissing,
-    VersionMissing,
-)
+from oplake.lake.delta_spec import COMMENT, check_reachable, field_of, is_grown, properties_of, spec_of
+from oplake.lake.errors import BadRows, LakeBusy, LakeError, Overtaken, TableMissing, VersionMissing
 from oplake.lake.parquet import Batches, DataFile, write_files
 from oplake.lake.relation import select
-from oplake.lake.spec import DAY, Column, TableSpec, check_name, plain_type
+from oplake.lake.spec import DAY, Column, TableSpec, check_name
 
 __all__ = ["Batches", "Column", "Lake", "Replaced", "TableSpec"]
 
-CHECKPOINT_COMMITS = 50  # opening a table reads at most so many small files after its last checkpoint
 COMMIT_SECONDS = 60.0  # a commit takes milliseconds; who is overtaken for a minute should say so
 RETENTION = timedelta(days=7)  # how long versions can be read after they were replaced; the default of vacuum_after
-LOG_MARGIN = timedelta(days=1)  # the log outlives the files that it names, never the other way round
 
 _WRITER = "oplake.writer"  # the application transaction that all commits share
 _MARK = "oplake.commit"  # tells our own commit from another's
-_COMMENT = "comment"  # where Spark and Trino look for a column's description
-_ADDED = "oplake.added"  # marks a column that older files do not have
-_GRAIN, _SORT_BY = "oplake.grain", "oplake.sort_by"
 _ADD = {"path", "size_bytes", "modification_time", "num_records", f"partition.{DAY}"}  # what is asked of a file
 _UNSAFE = frozenset("%=*?[")  # delta-rs takes % for an escape, DuckDB = for a partition and the rest for a pattern
 
@@ -154,7 +141,7 @@ class Lake:
             TableMissing: There is no such table.
         """
         with self._lock:
-            return _spec(name, self._delta(name))
+            return spec_of(name, self._delta(name))
 
     def size(self, name: str, *, as_of: int | datetime | None = None) -> Size:
         """Rows, bytes and files of a version, from the log alone."""
@@ -230,47 +217,34 @@ class Lake:
         folder.mkdir(parents=True, exist_ok=True)
         DeltaTable.create(
             folder.as_uri(),
-            Schema([_delta_field(column) for column in spec.columns]),
+            Schema([field_of(column) for column in spec.columns]),
             mode=mode,
             partition_by=[DAY] if spec.partition_by_day else None,
             name=spec.name,
             description=spec.description,
-            configuration=self._properties(spec),
+            configuration=properties_of(spec, self.retention),
             commit_properties=commit,
             raise_if_key_not_exists=False,
         )
 
-    def _properties(self, spec: TableSpec) -> dict[str, str]:
-        keeps = {
-            "delta.deletedFileRetentionDuration": _interval(self.retention),
-            "delta.logRetentionDuration": _interval(self.retention + LOG_MARGIN),
-            "delta.checkpointInterval": str(CHECKPOINT_COMMITS),
-            _GRAIN: json.dumps(spec.grain),
-            _SORT_BY: json.dumps(spec.sort_by),
-        }
-        indexed = [name for name in spec.sort_by if name != DAY]
-        # Statistics are loaded whenever the table is opened, so only those columns have them that tell files apart.
-        skipping = ("StatsColumns", ",".join(indexed)) if indexed else ("NumIndexedCols", "0")
-        return {**keeps, f"delta.dataSkipping{skipping[0]}": skipping[1]}
-
     def _bring_up_to_date(self, spec: TableSpec) -> None:
         delta = self._delta(spec.name)
-        standing = _spec(spec.name, delta)
-        _check_reachable(standing, spec)
+        standing = spec_of(spec.name, delta)
+        check_reachable(standing, spec)
         held = {column.name: column for column in standing.columns}
         added = [column for column in spec.columns if column.name not in held]
         if added:
-            delta.alter.add_columns([_delta_field(column, is_added=True) for column in added])
+            delta.alter.add_columns([field_of(column, is_added=True) for column in added])
         for column in spec.columns:
             if column.name not in held:
                 continue
             if column.description != held[column.name].description:
-                delta.alter.set_column_metadata(column.name, {_COMMENT: column.description})
+                delta.alter.set_column_metadata(column.name, {COMMENT: column.description})
             if column.is_nullable and not held[column.name].is_nullable:
                 delta.alter.drop_column_not_null(column.name)
         if spec.description != standing.description:
             delta.alter.set_table_description(spec.description)
-        wanted, has = self._properties(spec), delta.metadata().configuration
+        wanted, has = properties_of(spec, self.retention), delta.metadata().configuration
         if any(has.get(key) != value for key, value in wanted.items()):
             delta.alter.set_table_properties(wanted, raise_if_not_exists=False)
 
@@ -437,7 +411,7 @@ class Lake:
         self, spec: TableSpec, delta: DeltaTable, commit: _Commit, mark: str
     ) -> tuple[int, dict[date, int]]:
         base = delta.version()
-        _check_reachable(spec, _spec(spec.name, delta))  # it may have been made anew since the files were written
+        check_reachable(spec, spec_of(spec.name, delta))  # it may have been made anew since the files were written
         for app_id, version in commit.transactions.items():
             held = delta.transaction_version(app_id)
             if held is not None and held >= version:
@@ -526,10 +500,10 @@ class Lake:
         """
         with self._lock:
             delta = self._at(name, as_of)
-            spec = _spec(name, delta if delta is not None else self._delta(name))
-            is_grown = delta is not None and any(_ADDED in field.metadata for field in delta.schema().fields)
+            spec = spec_of(name, delta if delta is not None else self._delta(name))
+            has_grown = delta is not None and is_grown(delta)
             files = self.files(name, as_of=delta.version(), start=start, stop=stop) if delta is not None else []
-        return select(spec, files, is_grown=is_grown)
+        return select(spec, files, is_grown=has_grown)
 
     def version_at(self, name: str, moment: datetime) -> int | None:
         """The version that was the latest at a moment; None when the table was not there yet.
@@ -710,45 +684,3 @@ def _partition(day: date | None) -> dict[str, str | None]:
 def _day_filter(start: date | None, stop: date | None) -> list[tuple[str, str, Any]] | None:
     bounds = [(DAY, ">=", start), (DAY, "<=", stop)]
     return [(name, operator, day.isoformat()) for name, operator, day in bounds if day is not None] or None
-
-
-def _spec(name: str, delta: DeltaTable) -> TableSpec:
-    metadata = delta.metadata()
-    fields = delta.schema().fields
-    types = pa.schema(delta.schema().to_arrow())
-    return TableSpec(
-        name=name,
-        description=metadata.description or "",
-        columns=tuple(
-            Column(
-                field.name, plain_type(types.field(field.name).type), field.metadata.get(_COMMENT, ""), field.nullable
-            )
-            for field in fields
-        ),
-        partition_by_day=metadata.partition_columns == [DAY],
-        sort_by=tuple(json.loads(metadata.configuration.get(_SORT_BY, "[]"))),
-        grain=tuple(json.loads(metadata.configuration.get(_GRAIN, "[]"))),
-    )
-
-
-def _delta_field(column: Column, *, is_added: bool = False) -> Field:
-    metadata = {_COMMENT: column.description} | ({_ADDED: "true"} if is_added else {})
-    arrow = pa.field(column.name, column.type, nullable=column.is_nullable or is_added, metadata=metadata)
-    return Schema.from_arrow(pa.schema([arrow])).fields[0]
-
-
-def _check_reachable(standing: TableSpec, spec: TableSpec) -> None:
-    wanted = {column.name: column for column in spec.columns}
-    if standing.partition_by_day != spec.partition_by_day:
-        raise SchemaChanged(f"{spec.name} cannot change whether it has days while it stands; make it anew")
-    for column in standing.columns:
-        if column.name not in wanted:
-            raise SchemaChanged(f"{spec.name} has lost its column {column.name}; make it anew")
-        if wanted[column.name].type != column.type:
-            raise SchemaChanged(
-                f"{spec.name}.{column.name} is {column.type}, it cannot become {wanted[column.name].type}; make it anew"
-            )
-
-
-def _interval(span: timedelta) -> str:
-    return f"interval {max(1, round(span.total_seconds()))} seconds"
