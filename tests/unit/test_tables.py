@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from oplake.lake import parquet
 from oplake.lake.delta_spec import CHECKPOINT_COMMITS
-from oplake.lake.errors import BadRows, LakeError, Overtaken, SchemaChanged, TableMissing, VersionMissing
+from oplake.lake.errors import BadRows, LakeError, LogBroken, Overtaken, SchemaChanged, TableMissing, VersionMissing
 from oplake.lake.tables import Column, Lake, Replaced, TableSpec
 
 NEW_YEAR = date(2026, 1, 1)
@@ -458,6 +458,17 @@ def test_a_lake_sees_what_another_wrote(made: Lake) -> None:
     assert per_day(other) == {day(0): 2}
 
 
+def test_a_log_that_cannot_be_read_is_told_in_one_line(made: Lake) -> None:
+    """delta-rs would show thirty lines of its own backtrace, Python one of json, and neither names the table."""
+    made.append(STEPS.name, steps(0))
+    path = made.folder(STEPS.name) / "_delta_log" / f"{2:020}.json"
+    path.write_text('{"x')
+    for ask in (made.spec, made.version, made.files, made.relation_sql, made.commits, Lake(made.root).size):
+        with pytest.raises(LogBroken, match=r"^work\.steps: its log cannot be read: .*; run `oplake rebuild`$"):
+            ask(STEPS.name)
+    assert made.files(FACTS.name) == []
+
+
 def test_a_lake_sees_that_a_table_was_dropped_and_made_again(made: Lake) -> None:
     """The table loaded before would otherwise go on naming files that are gone."""
     made.append(STEPS.name, steps(0))
@@ -468,6 +479,22 @@ def test_a_lake_sees_that_a_table_was_dropped_and_made_again(made: Lake) -> None
     other.create(STEPS)
     other.append(STEPS.name, steps(5))
     assert per_day(made) == {day(5): 2}
+
+
+def test_a_clock_set_back_hides_no_version(made: Lake) -> None:
+    """A bisection over the times of the commits finds version 0 here, for the times do not rise."""
+    for number in range(4):
+        made.append(STEPS.name, steps(number))
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    for version, minutes in enumerate((0, 50, 60, 10, 20)):  # an hour's correction came before version 3
+        path = made.folder(STEPS.name) / "_delta_log" / f"{version:020}.json"
+        actions = [json.loads(line) for line in path.read_text().splitlines()]
+        for action in actions:
+            if "commitInfo" in action:
+                action["commitInfo"]["timestamp"] = int((noon + timedelta(minutes=minutes)).timestamp() * 1000)
+        path.write_text("\n".join(map(json.dumps, actions)) + "\n")
+    found = {minutes: made.version_at(STEPS.name, noon + timedelta(minutes=minutes)) for minutes in (-1, 5, 15, 30, 99)}
+    assert found == {-1: None, 5: 0, 15: 3, 30: 4, 99: 4}
 
 
 def test_a_failure_after_the_commit_is_no_failure_of_the_commit(made: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

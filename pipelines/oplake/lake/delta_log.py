@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from oplake.lake.errors import LakeError
+from oplake.lake.errors import LakeError, LogBroken
 
 
 def file_name(version: int) -> str:
@@ -43,18 +43,20 @@ def commit_info(log: Path, version: int) -> dict[str, Any] | None:
     """The `commitInfo` of a version; None when the log does not have it.
 
     Raises:
+        LogBroken: The file cannot be read.
         LakeError: The file tells nothing of its commit.
     """
     path = log / file_name(version)
     try:
-        text = path.read_text(encoding="utf-8")
+        for line in path.read_text(encoding="utf-8").splitlines():
+            action: dict[str, Any] = json.loads(line)
+            if "commitInfo" in action:
+                info: dict[str, Any] = action["commitInfo"]
+                return info
     except FileNotFoundError:
         return None
-    for line in text.splitlines():
-        action: dict[str, Any] = json.loads(line)
-        if "commitInfo" in action:
-            info: dict[str, Any] = action["commitInfo"]
-            return info
+    except (ValueError, TypeError) as error:  # no JSON, no UTF-8, or no object
+        raise LogBroken(_table(log), error) from error
     raise LakeError(f"{path} tells nothing of its commit; was it written by another program?")
 
 
@@ -87,3 +89,9 @@ def last_checkpoint(log: Path) -> int:
         return int(json.loads((log / "_last_checkpoint").read_text(encoding="utf-8"))["version"])
     except FileNotFoundError:
         return -1
+    except (ValueError, TypeError, KeyError) as error:
+        raise LogBroken(_table(log), error) from error
+
+
+def _table(log: Path) -> str:
+    return f"{log.parent.parent.name}.{log.parent.name}"

@@ -11,6 +11,15 @@ class TableMissing(LakeError):
     """There is no such table."""
 
 
+class LogBroken(LakeError):
+    """The log of a table cannot be read, and so neither can the table."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        # delta-rs lets a backtrace of its own follow, line by line
+        reason = str(error).partition("\n")[0]
+        super().__init__(f"{name}: its log cannot be read: {reason}; run `oplake rebuild`")
+
+
 class SchemaChanged(LakeError):
     """A table stands with columns that its new description cannot be reached from by adding columns."""
 

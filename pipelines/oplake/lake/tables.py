@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from oplake.lake import delta_log
 from oplake.lake.commit import APPEND, REPLACE, UNKNOWN, Commit, facts, read_commit
 from oplake.lake.delta_spec import COMMENT, check_reachable, field_of, is_grown, properties_of, spec_of
-from oplake.lake.errors import BadRows, LakeBusy, LakeError, Overtaken, TableMissing, VersionMissing
+from oplake.lake.errors import BadRows, LakeBusy, LakeError, LogBroken, Overtaken, TableMissing, VersionMissing
 from oplake.lake.parquet import Batches, DataFile, write_files
 from oplake.lake.relation import select
 from oplake.lake.spec import DAY, Column, TableSpec, check_name
@@ -518,9 +517,10 @@ class Lake:
         if not self.exists(name):
             raise TableMissing(f"there is no table {name}; the lake has {self.names()}")
         versions = delta_log.versions(self._log(name))
-        before = bisect_right(versions, moment, key=lambda version: self.committed_at(name, version))
-        if before:
-            return versions[before - 1]
+        # From the end: a clock that was set back makes commit times fall, and then a bisection is led astray.
+        for version in reversed(versions):
+            if self.committed_at(name, version) <= moment:
+                return version
         if versions[0] == 0:
             return None
         since = self.committed_at(name, versions[0])
@@ -583,7 +583,8 @@ class Lake:
         try:
             return DeltaTable(self.folder(name).as_uri(), version=version)
         except DeltaError as error:
-            raise VersionMissing(f"{name}: version {version} is not kept any more ({error})") from error
+            reason = str(error).partition("\n")[0]
+            raise VersionMissing(f"{name}: version {version} is not kept any more ({reason})") from error
 
     def _adds(self, name: str, as_of: int | datetime | None) -> list[dict[str, Any]]:
         with self._lock:
@@ -596,7 +597,18 @@ class Lake:
         return rows
 
     def _delta(self, name: str) -> DeltaTable:
-        """The table at its latest version. What was loaded before is kept and brought up to date by what is new."""
+        """The table at its latest version. What was loaded before is kept and brought up to date by what is new.
+
+        Raises:
+            TableMissing: There is no such table.
+            LogBroken: Its log cannot be read.
+        """
+        try:
+            return self._loaded(name)
+        except DeltaError as error:
+            raise LogBroken(name, error) from error
+
+    def _loaded(self, name: str) -> DeltaTable:
         held = self._open.get(name)
         folder = self._log(name)
         if (
