@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     ingest_bytes: int = Field(default=64 * 2**20, gt=0, description="Bytes of landing taken in per commit.")
     duckdb_memory: str = Field(default="2GB", description="Memory limit of a DuckDB computation.")
     duckdb_threads: int = Field(default=2, gt=0, description="Threads of a DuckDB computation.")
-    vacuum_after: timedelta = Field(default=timedelta(days=7), description="Files of older table versions are deleted.")
+    vacuum_after: timedelta = Field(
+        default=timedelta(days=7), description="Files of older table versions are deleted; rounded up to whole hours."
+    )
     runs_kept: timedelta = Field(default=timedelta(days=30), description="Dagster runs older than this are purged.")
 
     @property

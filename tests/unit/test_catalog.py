@@ -9,8 +9,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
-from oplake.lake.catalog import connect, publish_views, refresh, summarize, summarize_all
+from oplake.lake.catalog import connect, moment, publish_views, refresh, summarize, summarize_all
 from oplake.lake.errors import LakeError, TableMissing
 from oplake.lake.tables import Column, Lake, TableSpec
 from oplake.settings import Settings
@@ -101,6 +102,63 @@ def test_the_past_can_be_asked(settings: Settings, filled: Lake) -> None:
             assert count(connection) == expected
     with pytest.raises(LakeError, match="no time zone"):
         connect(settings, as_of=datetime(2026, 1, 1))  # noqa: DTZ001 (what the test is about)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        (date(2026, 1, 31), datetime(2026, 1, 31, tzinfo=UTC)),
+        ("2026-01-31 12:30", datetime(2026, 1, 31, 12, 30, tzinfo=UTC)),
+        ("2026-01-31T12:30:00Z", datetime(2026, 1, 31, 12, 30, tzinfo=UTC)),
+        ("2026-01-31T12:30:00+02:00", datetime(2026, 1, 31, 10, 30, tzinfo=UTC)),
+    ],
+)
+def test_the_past_can_be_named_in_words(settings: Settings, filled: Lake, said: date | str, meant: datetime) -> None:
+    assert moment(said) == meant
+    with connect(settings, as_of=said) as connection:
+        assert count(connection) == 0, "long before the table was made"
+
+
+def test_what_is_no_time_is_refused(settings: Settings) -> None:
+    with pytest.raises(LakeError, match="'yesterday' is no time: give one such as"):
+        connect(settings, as_of="yesterday")
+
+
+def make_more(lake: Lake) -> None:
+    lake.create(TableSpec("work.more", "New.", STEPS.columns, True, ("n",), ("n",)))
+    lake.append("work.more", rows(2))
+
+
+def test_a_broken_log_keeps_no_other_table_from_being_asked(settings: Settings, filled: Lake) -> None:
+    """One table is one question that fails. An error while the views are made would be every question that fails."""
+    make_more(filled)
+    (filled.folder("work.more") / "_delta_log" / f"{2:020}.json").write_text('{"x')
+    publish_views(settings)
+    with connect(settings) as fresh, duckdb.connect(str(settings.views), read_only=True) as published:
+        for connection in (fresh, published):
+            assert count(connection) == 3
+            for query in ("SELECT count(*) FROM work.more", "FROM work.more", "SELECT n FROM work.more WHERE n = 1"):
+                with pytest.raises(duckdb.Error, match=r"work\.more: its log cannot be read"):
+                    connection.execute(query).fetchall()
+    summaries, broken = summarize_all(settings)
+    assert [each.name for each in summaries] == ["work.steps"]
+    assert list(broken) == ["work.more"]
+
+
+def test_a_table_that_does_not_reach_back_keeps_no_other_from_being_asked(settings: Settings, filled: Lake) -> None:
+    make_more(filled)
+    DeltaTable(str(filled.folder("work.more"))).create_checkpoint()
+    (filled.folder("work.more") / "_delta_log" / f"{0:020}.json").unlink()
+    with connect(settings, as_of=filled.committed_at(STEPS.name, 0)) as connection:
+        assert count(connection) == 0
+        for query in (
+            "SELECT count(*) FROM work.more",
+            "SELECT n FROM work.more WHERE n = 1",
+            "SELECT ts FROM work.more WHERE day = DATE '2026-01-01'",
+        ):
+            with pytest.raises(duckdb.Error, match=r"work\.more can be read as of .* or later"):
+                connection.execute(query).fetchall()
 
 
 def test_settings_bound_what_a_query_may_take(home: Path) -> None:
@@ -197,7 +255,7 @@ def test_a_summary_tells_size_and_span(settings: Settings, filled: Lake) -> None
     assert (summary.first_day, summary.last_day) == (NEW_YEAR, NEW_YEAR + timedelta(days=3))
     assert summary.bytes == sum(Path(path).stat().st_size for path in filled.files(STEPS.name))
     assert summary.spec == STEPS
-    assert summarize_all(settings) == [summary]
+    assert summarize_all(settings) == ([summary], {})
 
 
 @pytest.mark.parametrize(("name", "hint"), [("work.step", "did you mean work.steps"), ("x.y", "there are work.steps")])

@@ -6,6 +6,7 @@ command exits with 1. A wrong call exits with 2, Ctrl-C with 130. Anything else 
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 from collections.abc import Callable
@@ -122,9 +123,11 @@ def tell(error: Exception) -> None:
 
     from oplake.cli.terminal import progress_console
 
-    progress_console().print(
-        Text.assemble(("oplake: ", "bold red"), str(error) or type(error).__name__), soft_wrap=True
-    )
+    said = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        # Whoever writes into an open file is not told its name; all that we write is in the home.
+        said += f". The disk of {settings().home} is full: free space there, and try again; nothing landed is lost"
+    progress_console().print(Text.assemble(("oplake: ", "bold red"), said), soft_wrap=True)
 
 
 def settings() -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +40,9 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SELECT over the tables; - reads it from standard input.")],
     kind: Annotated[Format | None, typer.Option("--format", "-f", help="How to write the answer.")] = None,
     output: OutputOption = None,
-    as_of: Annotated[datetime | None, typer.Option(help="See every table as it was then (UTC).")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="See every table as it was then, such as 2026-01-31T12:30 (UTC).")
+    ] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows that a table shows; 0 shows all.")] = TABLE_ROWS,
 ) -> None:
     """Ask the lake a question in SQL.
@@ -50,12 +52,12 @@ def sql(
     _ask(sys.stdin.read() if query == "-" else query, kind, output, rows=rows, as_of=as_of)
 
 
-def _ask(query: str, kind: Format | None, output: Path | None, *, rows: int, as_of: datetime | None) -> None:
+def _ask(query: str, kind: Format | None, output: Path | None, *, rows: int, as_of: str | None) -> None:
     import duckdb
 
     from oplake.lake.catalog import connect
 
-    with connect(settings(), as_of=as_of and as_of.replace(tzinfo=UTC)) as connection:
+    with connect(settings(), as_of=as_of) as connection:
         try:
             result = connection.sql(query)
             reader = result.to_arrow_reader() if result is not None else None
@@ -78,8 +80,8 @@ def tables(
     if name is not None:
         _describe(summarize(home, name))
         return
-    summaries = summarize_all(home)
-    if not summaries:
+    summaries, broken = summarize_all(home)
+    if not summaries and not broken:
         remark(f"There is no table in {home.lake} yet. `oplake demo` or `oplake run` makes them.")
         return
     print_table(
@@ -90,6 +92,8 @@ def tables(
         ],
     )
     remark("`oplake tables NAME` explains the columns.")
+    if broken:
+        raise CommandError("\n  ".join(["not all can be read:", *map(str, broken.values())]))
 
 
 def _describe(table: TableSummary) -> None:

@@ -13,45 +13,71 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from uuid import uuid4
 
 import duckdb
 
-from oplake.lake.errors import LakeError, TableMissing
-from oplake.lake.spec import TableSpec, check_name, literal, quoted
+from oplake.lake.errors import LakeError, LogBroken, TableMissing, VersionMissing
+from oplake.lake.spec import TableSpec, check_name, duckdb_type, literal, quoted
 from oplake.lake.tables import Lake
 from oplake.settings import Settings
 
 _ROOT = "oplake_lake"  # the variable of a connection that remembers which lake its views read
 
 
-def connect(settings: Settings | None = None, as_of: datetime | None = None) -> duckdb.DuckDBPyConnection:
+def connect(settings: Settings | None = None, as_of: datetime | date | str | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection in memory with a view for every table, such as `attribution.steps`.
 
-    It takes no lock and blocks nobody: tables may be written, compacted and rebuilt meanwhile. Times come in UTC.
+    It takes no lock and blocks nobody: tables may be written, compacted and rebuilt meanwhile. Times come in UTC. A
+    table that cannot be read, or not as of that time, keeps no other from being asked: a query of it fails and says
+    why.
 
     Args:
         settings: Where the lake is, and how much memory and how many threads a query may take; None for the defaults
             and the environment.
-        as_of: See every table as it was at that time (with zone), within what is kept; a table that was made later is
-            empty. None for the latest versions.
+        as_of: See every table as it was at that time, within what is kept; a table that was made later is empty. See
+            `moment` for what it may be. None for the latest versions.
 
     Raises:
-        VersionMissing: `as_of` is further back than what is kept.
-        LakeError: `as_of` has no time zone.
+        LakeError: `as_of` is no time, or a `datetime` without zone.
     """
     settings = settings or Settings()
+    then = None if as_of is None else moment(as_of)
     connection = duckdb.connect(config=_config(settings))
     try:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET VARIABLE {_ROOT} = {literal(str(settings.lake))}")
-        _make_views(connection, Lake(settings.lake), as_of)
+        _make_views(connection, Lake(settings.lake), then)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def moment(as_of: datetime | date | str) -> datetime:
+    """The instant that is meant by a time with zone, a day, or ISO text of either.
+
+    Text without a zone is in UTC. A day means its first instant, as it does in Spark's `TIMESTAMP AS OF` over the same
+    tables: for the state at its end, give the next day.
+
+    Raises:
+        LakeError: It is no time, or a `datetime` without zone.
+    """
+    if isinstance(as_of, str):
+        try:
+            found = datetime.fromisoformat(as_of.strip())
+        except ValueError as error:
+            raise LakeError(
+                f"{as_of!r} is no time: give one such as 2026-01-31, 2026-01-31T12:30 or 2026-01-31T12:30:00+02:00"
+            ) from error
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    if not isinstance(as_of, datetime):
+        return datetime.combine(as_of, time(), UTC)
+    if as_of.tzinfo is None:
+        raise LakeError(f"as_of {as_of} has no time zone; add one, such as tzinfo=UTC, or give it as text")
+    return as_of
 
 
 def refresh(connection: duckdb.DuckDBPyConnection) -> None:
@@ -123,10 +149,17 @@ def summarize(settings: Settings, name: str) -> TableSummary:
     return _summary(lake, name)
 
 
-def summarize_all(settings: Settings) -> list[TableSummary]:
-    """The summaries of all tables, by name."""
+def summarize_all(settings: Settings) -> tuple[list[TableSummary], dict[str, LogBroken]]:
+    """The summaries of all tables, by name; and those that cannot be read, with what is wrong."""
     lake = Lake(settings.lake)
-    return [_summary(lake, name) for name in lake.names()]
+    found: list[TableSummary] = []
+    broken: dict[str, LogBroken] = {}
+    for name in lake.names():
+        try:
+            found.append(_summary(lake, name))
+        except LogBroken as error:
+            broken[name] = error
+    return found, broken
 
 
 def _summary(lake: Lake, name: str) -> TableSummary:
@@ -158,15 +191,19 @@ def _make_views(connection: duckdb.DuckDBPyConnection, lake: Lake, as_of: dateti
     try:
         for name in lake.names():
             schema, table = check_name(name)
+            spec: TableSpec | None = None
             try:
-                spec, select = lake.spec(name), lake.relation_sql(name, as_of=as_of)
+                spec = lake.spec(name)
+                select = lake.relation_sql(name, as_of=as_of)
             except TableMissing:  # dropped since it was listed
                 continue
+            except (LogBroken, VersionMissing) as error:
+                select = _failing(str(error), spec)
             view = f"{quoted(schema)}.{quoted(table)}"
-            comments = [f"COMMENT ON VIEW {view} IS {literal(_meaning(spec))}"]
+            meaning, columns = (_meaning(spec), spec.columns) if spec else (f"{name} cannot be read.", ())
+            comments = [f"COMMENT ON VIEW {view} IS {literal(meaning)}"]
             comments += [
-                f"COMMENT ON COLUMN {view}.{quoted(column.name)} IS {literal(column.description)}"
-                for column in spec.columns
+                f"COMMENT ON COLUMN {view}.{quoted(column.name)} IS {literal(column.description)}" for column in columns
             ]
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
             connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
@@ -175,6 +212,17 @@ def _make_views(connection: duckdb.DuckDBPyConnection, lake: Lake, as_of: dateti
         connection.rollback()
         raise
     connection.commit()
+
+
+def _failing(message: str, spec: TableSpec | None) -> str:
+    """A SELECT that can be bound, and fails with a message when it is run, whichever columns are asked for.
+
+    Where the columns are not known the only one is named for what to do: whoever asks for another one reads that.
+    """
+    failure = f"error({literal(message)})"
+    columns = [(each.name, duckdb_type(each.type)) for each in spec.columns] if spec else [(message[:60], "VARCHAR")]
+    listed = ", ".join(f"CAST({failure} AS {type_}) AS {quoted(name)}" for name, type_ in columns)
+    return f"SELECT {listed} WHERE CAST({failure} AS BOOLEAN)"
 
 
 def _meaning(spec: TableSpec) -> str:

@@ -27,7 +27,8 @@ __all__ = ["ARRIVALS", "Commit", "Ledger", "provenance", "publish_arrivals", "re
 
 ARRIVALS = TableSpec(
     name="lake.arrivals",
-    description="Which table got how many rows for which day, when, and from what. One row per commit and day touched.",
+    description="Which table got how many rows for which day, when, and from what. One row per commit and day touched. "
+    "A rebuild makes every table again: from then on it is the rebuild's commits that are told here.",
     columns=(
         Column("table_name", pa.string(), "the table written", is_nullable=False),
         Column("version", pa.int64(), "the version that the commit made", is_nullable=False),
