@@ -104,6 +104,19 @@ def test_without_the_journal_a_rebuild_finds_everything_in_the_archive(settings:
     assert len(rows(settings, "landed.steps")) == 10
 
 
+def test_a_lost_manifest_loses_nothing(settings: Settings) -> None:
+    """The archive is landing too: with lake, journal and manifest gone, its files alone make the tables again."""
+    land(settings, [step(n) for n in range(10)])
+    take_in(settings)
+    upkeep(settings, now=LATER)
+    Journal(settings.landing).path.unlink()
+    Archive(settings.archive).manifest.unlink()
+    shutil.rmtree(settings.lake)
+    rebuild(settings, now=LATER)
+    assert len(rows(settings, "landed.steps")) == 10
+    assert len(Archive(settings.archive).listed()) == 1, "the manifest is made again"
+
+
 def test_broken_logs_are_made_anew(settings: Settings) -> None:
     land(settings, [step(n) for n in range(10)])
     take_in(settings)

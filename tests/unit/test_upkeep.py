@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from msgspec import structs
 from tests.landed_events import NOON, NOW, everything, land, prepare, rows, step, take_in
 
 from oplake.lake.archive import Archive, Archived
@@ -95,6 +96,59 @@ def test_a_crash_while_archiving_loses_nothing(settings: Settings, stage: str) -
     assert segments(settings.landing) == []
     assert len(archive_of(settings).entries()) == 1
     assert list(archive_of(settings).damages()) == []
+
+
+def test_the_archive_is_what_lies_there_and_not_what_the_manifest_lists(settings: Settings, tmp_path: Path) -> None:
+    """Trusting the list alone, a lost manifest makes every archived event invisible, and a rebuild drops them all."""
+    land(settings, [step(n) for n in range(50)])
+    [segment] = segments(settings.landing)
+    data, seal = segment.path.read_bytes(), segment.seal
+    stored = archive_of(settings).store(segment, now=NOW)
+    assert isinstance(stored, Archived)
+    archive_of(settings).manifest.unlink()
+    [entry] = archive_of(settings).entries().values()
+    assert structs.replace(entry, archived_at=NOW) == stored
+    restored = archive_of(settings).restore(entry, tmp_path)
+    assert (restored.path.read_bytes(), restored.seal) == (data, seal)
+    assert not archive_of(settings).manifest.exists(), "looking lists nothing"
+    upkeep(settings, now=LATER)
+    assert list(archive_of(settings).listed()) == [stored.segment]
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "swap"])
+def test_what_the_manifest_does_not_list_is_checked(settings: Settings, harm: str) -> None:
+    """A file cut at the end of a block unpacks without an error, and another segment's bytes have a right checksum."""
+    land(settings, [step(n) for n in range(50)])
+    land(settings, [step(n) for n in range(60)], writer="x")
+    paths = []
+    for segment in segments(settings.landing):
+        stored = archive_of(settings).store(segment, now=NOW)
+        assert isinstance(stored, Archived)
+        paths.append(archive_of(settings).path(stored))
+    archive_of(settings).manifest.unlink()
+    data = bytearray(paths[0].read_bytes())
+    if harm == "flip":
+        data[len(data) // 2] ^= 4
+    paths[0].write_bytes({"flip": data, "cut": data[:-4], "swap": paths[1].read_bytes()}[harm])
+    [damage] = archive_of(settings).damages()
+    assert damage.path == paths[0]
+    with pytest.raises(LakeError, match=r"the manifest does not list it, and .* backup"):
+        archive_of(settings).entries()
+    assert len(archive_of(settings).relist()) == 1
+
+
+def test_the_way_out_of_a_damaged_manifest_is_one(settings: Settings) -> None:
+    """The journal's advice, that all is found again from the segments, would here lead to an empty lake."""
+    land(settings, [step(n) for n in range(50)])
+    take_in(settings)
+    upkeep(settings, now=LATER)
+    manifest = archive_of(settings).manifest
+    manifest.write_bytes(b"nonsense\n")
+    with pytest.raises(LakeError, match=r"move it away and run `oplake upkeep`"):
+        upkeep(settings, now=LATER)
+    manifest.unlink()
+    upkeep(settings, now=LATER)
+    assert len(archive_of(settings).listed()) == 1
 
 
 @pytest.mark.parametrize("harm", ["flip", "remove"])

@@ -17,14 +17,26 @@ from oplake.lake.errors import LakeError
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+FROM_SEGMENTS = (
+    "Restore the file from a backup, or move it away: what it says is found again from the segments, in the order of "
+    "their names."
+)
+
 TAIL_BYTES = 64 * 1024  # a step of the search for the last entries from the end of the file
 
 
 class DurableLog(Generic[T]):
-    """JSON lines of one type of struct. One process writes at a time: whoever uses it holds a lock."""
+    """JSON lines of one type of struct. One process writes at a time: whoever uses it holds a lock.
 
-    def __init__(self, path: Path, entry: type[T]) -> None:
+    Args:
+        path: The file.
+        entry: The type of its lines.
+        way_out: What to do when a line is damaged, as a sentence. It has to be true of this very file.
+    """
+
+    def __init__(self, path: Path, entry: type[T], *, way_out: str = FROM_SEGMENTS) -> None:
         self.path = path
+        self._way_out = way_out
         self._decoder = msgspec.json.Decoder(entry)
 
     def append(self, entry: T) -> None:
@@ -75,10 +87,7 @@ class DurableLog(Generic[T]):
         try:
             return self._decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise LakeError(
-                f"{self.path} has a damaged line, {line[:80]!r}: {error}. Restore the file from a backup, or move it "
-                "away: what it says is found again from the segments, in the order of their names."
-            ) from error
+            raise LakeError(f"{self.path} has a damaged line, {line[:80]!r}: {error}. {self._way_out}") from error
 
 
 def _whole_end(descriptor: int, size: int) -> int:

@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
+from oplake.lake.archive import Archive
 from oplake.lake.catalog import publish_views
 from oplake.lake.engine import engine
 from oplake.lake.errors import LakeError, SchemaChanged
@@ -77,6 +78,7 @@ def rebuild(
 
     with ingest_lock(settings):
         shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
+        Archive(settings.archive).relist()
         beside = Lake(settings.home / BESIDE / "lake")
         try:
             with Intake(settings, beside, now, progress, is_rebuild=True) as intake:

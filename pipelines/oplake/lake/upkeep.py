@@ -61,6 +61,7 @@ def upkeep(settings: Settings, *, now: datetime) -> UpkeepReport:
     failures: dict[str, str] = {}
     with ingest_lock(settings):
         archived, damages = archive(settings, lake, now=now)
+        Archive(settings.archive).relist()
         damages += list(Archive(settings.archive).damages())
         for name in lake.names():
             try:
