@@ -12,12 +12,23 @@ from deltalake import DeltaTable
 
 from oplake.lake import ledger as ledger_module
 from oplake.lake.errors import LakeError, Overtaken
-from oplake.lake.landed import WATERMARK
-from oplake.lake.ledger import ARRIVALS, Commit, Ledger, provenance, publish_arrivals, read_ledger
+from oplake.lake.landed import SEGMENTS, WATERMARK
+from oplake.lake.ledger import (
+    ARRIVALS,
+    Commit,
+    Ledger,
+    check_landed,
+    known_tables,
+    provenance,
+    publish_arrivals,
+    read_ledger,
+)
 from oplake.lake.tables import Column, Lake, TableSpec
+from oplake.models.compute import ABSENT, show_table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MODEL = "attribution.steps"
+READER = "attribution.credits"
 SOURCE = "landed.steps"
 
 
@@ -172,6 +183,83 @@ def test_a_copy_that_knows_more_than_the_table_is_reported(worked: Lake) -> None
     worked.create(spec(SOURCE))
     with pytest.raises(LakeError, match=r"landed\.steps has no version 2.*rebuild"):
         read_ledger(worked)
+
+
+def make(lake: Lake, name: str, *days: int, code: str = "abc", inputs: dict[str, int] | None = None) -> None:
+    """What a model does, to a table that may have to be made first."""
+    lake.create(spec(name))
+    said = provenance(code_version=code, inputs=inputs or {}, watermark=NOON)
+    lake.replace(name, lambda: rows(*days), start=day(0), stop=day(9), metadata=said)
+
+
+def test_a_model_that_is_gone_was_never_made(worked: Lake) -> None:
+    """The copy alone says that all is up to date, and the table would stay away for ever."""
+    publish_arrivals(worked)
+    shutil.rmtree(worked.folder(MODEL))
+    ledger = read_ledger(worked)
+    assert ledger.latest(MODEL) is None
+    assert ledger.days(MODEL) == frozenset()
+    assert ledger.latest(SOURCE) is not None
+    assert MODEL in known_tables(worked), "still it is known to be missing"
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3])
+def test_a_model_made_anew_is_told_of_anew(worked: Lake, writes: int) -> None:
+    """Its versions count from 0 again: those of the copy stand for other commits, or for none."""
+    make(worked, MODEL, 0, code="second")
+    publish_arrivals(worked)
+    clean_log(worked, SOURCE, below=2)
+    before = [row for row in arrivals(worked) if row[0] == SOURCE]
+    shutil.rmtree(worked.folder(MODEL))
+    for number in range(writes):
+        make(worked, MODEL, 5, code=f"new {number}")
+    for _ in range(2):
+        made = read_ledger(Lake(worked.root)).latest(MODEL, day(0))
+        assert made is not None
+        assert (made.version, made.code_version) == (writes, f"new {writes - 1}")
+        publish_arrivals(Lake(worked.root))
+    told = arrivals(worked)
+    assert [row for row in told if row[0] == SOURCE] == before, "what is told of the others outlives their logs"
+    assert {row[1] for row in told if row[0] == MODEL} == set(range(1, writes + 1))
+    assert len(told) == len(set(told))
+
+
+def test_what_was_read_of_a_table_made_anew_is_forgotten(worked: Lake) -> None:
+    """Version 5 of the old table would pass for newer than all that the new one has up to its own version 5."""
+    for _ in range(3):
+        make(worked, MODEL, 0)
+    make(worked, READER, 0, inputs={MODEL: worked.version(MODEL), SOURCE: 2})
+    publish_arrivals(worked)
+    shutil.rmtree(worked.folder(MODEL))
+    make(worked, MODEL, 0)
+    for _ in range(2):
+        made = read_ledger(worked).latest(READER, day(0))
+        assert made is not None
+        assert made.inputs == {SOURCE: 2}
+        publish_arrivals(worked)
+
+
+def test_a_landed_table_that_is_gone_stops_whatever_would_be_made_of_it(worked: Lake) -> None:
+    """Read as empty, it passes for quiet days: its models come out without rows, and all is up to date."""
+    publish_arrivals(worked)
+    shutil.rmtree(worked.folder(SOURCE))
+    with pytest.raises(LakeError, match=r"landed\.steps is gone.*oplake rebuild"):
+        read_ledger(worked)
+    with duckdb.connect() as connection, pytest.raises(LakeError, match=r"landed\.steps is gone.*oplake rebuild"):
+        show_table(connection, worked, SOURCE, {"n": "BIGINT"}, None)
+
+
+def test_lake_segments_knows_of_a_landed_table_when_nothing_was_copied(worked: Lake) -> None:
+    worked.create(SEGMENTS)
+    taken = {"segment": "s", "start_offset": 0, "end_offset": 9, "events": 4, "duplicates": 0, "rejects": 0}
+    row = taken | {"ingested_at": NOON, "watermark": None}
+    worked.append(SEGMENTS.name, pa.Table.from_pylist([row], schema=SEGMENTS.arrow_schema))
+    check_landed(worked)  # many others never were
+    with duckdb.connect() as connection:
+        assert show_table(connection, worked, "landed.notes", {"n": "BIGINT"}, None) == ABSENT
+    shutil.rmtree(worked.folder(SOURCE))
+    with pytest.raises(LakeError, match=r"landed\.steps.* is gone: 4 events .* 0 rows"):
+        check_landed(worked)
 
 
 def test_of_two_who_publish_at_once_the_second_begins_anew(worked: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,27 +3,40 @@
 The truth stands in the commits themselves (see `commit`). `lake.arrivals` is a copy of what they say, kept because logs
 are cleaned and because people want to ask it in SQL. Reading the ledger is reading that copy and whatever the logs have
 beyond it, so that it is right whether or not anyone has published lately.
+
+What the copy tells of a table that is gone, or that was made anew since, holds no longer. A model's table is then due
+to be made again; a table that ingest makes can only come from landing, so nothing may be computed before it has.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
 import stamina
 
+from oplake.lake import delta_log
 from oplake.lake.commit import Commit, inputs_of, inputs_text, provenance
-from oplake.lake.errors import Overtaken
-from oplake.lake.landed import TIME, WATERMARK
-from oplake.lake.spec import DAY, Column, TableSpec
+from oplake.lake.errors import LakeError, Overtaken
+from oplake.lake.landed import INGESTED, LANDED, SEGMENTS, TIME, WATERMARK
+from oplake.lake.spec import DAY, Column, TableSpec, literal
 from oplake.lake.tables import Lake
 
-__all__ = ["ARRIVALS", "Commit", "Ledger", "provenance", "publish_arrivals", "read_ledger"]
+__all__ = [
+    "ARRIVALS",
+    "Commit",
+    "Ledger",
+    "check_landed",
+    "known_tables",
+    "provenance",
+    "publish_arrivals",
+    "read_ledger",
+]
 
 ARRIVALS = TableSpec(
     name="lake.arrivals",
@@ -44,6 +57,11 @@ ARRIVALS = TableSpec(
     sort_by=("table_name", "version"),
     grain=("table_name", "version", DAY),
 )
+
+IRREPLACEABLE = frozenset(spec.name for spec in INGESTED) - {SEGMENTS.name, WATERMARK.name}
+"""Tables that only a rebuild makes again; the next ingest makes the other two of its own."""
+
+AGAIN = "run `oplake rebuild`, which makes every table again from landing"
 
 PUBLISH_ATTEMPTS = 10  # two publishers at once are rare, and each attempt sees what the other has done
 
@@ -98,20 +116,64 @@ class Ledger:
         return frozenset(day for day, commit in latest.items() if commit and commit.version > after_version)
 
 
+class _Copied(NamedTuple):
+    """How far `lake.arrivals` has copied a table's log, and when that commit was made."""
+
+    version: int
+    committed_at: datetime
+
+
 def read_ledger(lake: Lake) -> Ledger:
     """What was written, up to the latest commit of every table.
 
     Raises:
-        LakeError: A log cannot be understood, or `lake.arrivals` knows more of a table than its log.
+        LakeError: A log cannot be understood, or a table that ingest made is gone or was made anew, though it had rows.
     """
-    published = _published_versions(lake)  # before the rows: what is published meanwhile is then read twice, not missed
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        commits = _published_commits(lake, connection)
+        version = _copy_version(lake)  # one for both, so that what is published meanwhile is missed by neither
+        copied = _valid(lake, _copied(lake, connection, version))
+        commits = [each for each in _published_commits(lake, connection, version) if each.table in copied]
         watermark = _watermark(lake, connection)
+    last: dict[str, int] = {}
     for table in _followed(lake):
-        commits += lake.commits(table, after=published.get(table, -1)).commits
-    return Ledger.of(commits, watermark=watermark)
+        news = lake.commits(table, after=copied[table].version if table in copied else -1)
+        last[table] = news.version
+        commits += news.commits
+    return Ledger.of([_without_lost_inputs(commit, last) for commit in commits], watermark=watermark)
+
+
+def check_landed(lake: Lake) -> None:
+    """Says so when a table that ingest made is gone or was made anew, though it had rows; one that never was may miss.
+
+    Raises:
+        LakeError: It is so; the message names it and the way out.
+    """
+    with duckdb.connect() as connection:
+        _valid(lake, _copied(lake, connection, _copy_version(lake)))
+        missing = [spec.name for spec in LANDED.values() if not lake.exists(spec.name)]
+        if not missing or not lake.exists(SEGMENTS.name):
+            return
+        # Nothing was copied of it; still `lake.segments` tells how many rows all of them together have to have.
+        query = f"SELECT coalesce(sum(events + rejects), 0) FROM ({lake.relation_sql(SEGMENTS.name)})"
+        [(told,)] = connection.execute(query).fetchall()
+    found = sum(lake.size(spec.name).row_count for spec in LANDED.values() if spec.name not in missing)
+    if told > found:
+        raise LakeError(
+            f"{', '.join(missing)} is gone: {int(told):,} events and rejects were taken in, but the landed tables have "
+            f"{found:,} rows: {AGAIN}"
+        )
+
+
+def known_tables(lake: Lake) -> set[str]:
+    """Every table that there is, or that `lake.arrivals` or a commit tells of."""
+    names = set(lake.names())
+    with duckdb.connect() as connection:
+        told = _published_commits(lake, connection, _copy_version(lake))
+    names.update(commit.table for commit in told)
+    for commit in (*told, *(commit for table in _followed(lake) for commit in lake.commits(table).commits)):
+        names.update(table for table, version in commit.inputs.items() if version >= 0)
+    return names
 
 
 def publish_arrivals(lake: Lake) -> int:
@@ -131,30 +193,86 @@ def publish_arrivals(lake: Lake) -> int:
 
 def _publish(lake: Lake) -> int:
     count = lake.transaction(ARRIVALS.name, _PUBLISHED) or 0
-    published = _published_versions(lake)
-    commits: list[Commit] = []
-    versions: dict[str, int] = {}
-    for table in _followed(lake):
-        news = lake.commits(table, after=published.get(table, -1))
-        if news.commits:
-            commits += news.commits
-            versions[table] = news.version
-    if not commits:
-        return 0
-    rows = [row for commit in commits for row in _rows(commit)]
-    found = pa.Table.from_pylist(rows, schema=ARRIVALS.arrow_schema)
-    lake.append(ARRIVALS.name, found, transactions={**versions, _PUBLISHED: count + 1})
-    return len(rows)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        version = _copy_version(lake)
+        told = _copied(lake, connection, version)
+        copied = _valid(lake, told)
+        commits = [
+            commit
+            for table in _followed(lake)
+            for commit in lake.commits(table, after=copied[table].version if table in copied else -1).commits
+        ]
+        rows = pa.Table.from_pylist([row for commit in commits for row in _rows(commit)], schema=ARRIVALS.arrow_schema)
+        # A table that is just gone is still told of, so that it is known to be missing.
+        anew = [table for table in told if table not in copied and lake.exists(table)]
+        if anew:
+            listed = ", ".join(map(literal, anew))
+            query = f"FROM ({lake.relation_sql(ARRIVALS.name, as_of=version)}) WHERE table_name NOT IN ({listed})"
+            kept = connection.sql(query).to_arrow_table().cast(ARRIVALS.arrow_schema)
+            both = pa.concat_tables([kept, rows]).sort_by([(name, "ascending") for name in ARRIVALS.sort_by])
+            lake.replace(ARRIVALS.name, lambda: both, start=None, stop=None, transactions={_PUBLISHED: count + 1})
+        elif commits:
+            lake.append(ARRIVALS.name, rows, transactions={_PUBLISHED: count + 1})
+    return rows.num_rows
 
 
 def _followed(lake: Lake) -> list[str]:
     return [name for name in lake.names() if name != ARRIVALS.name]
 
 
-def _published_versions(lake: Lake) -> dict[str, int]:
-    """The version up to which each table's log has been copied."""
-    found = {table: lake.transaction(ARRIVALS.name, table) for table in _followed(lake)}
-    return {table: version for table, version in found.items() if version is not None}
+def _copy_version(lake: Lake) -> int:
+    return lake.version(ARRIVALS.name)
+
+
+def _copied(lake: Lake, connection: duckdb.DuckDBPyConnection, version: int) -> dict[str, _Copied]:
+    """The newest commit of each table in a version of `lake.arrivals`."""
+    if version < 0:
+        return {}
+    rows = connection.execute(f"""
+        SELECT table_name, max(version), arg_max(epoch_us(committed_at), version)
+        FROM ({lake.relation_sql(ARRIVALS.name, as_of=version)})
+        GROUP BY table_name
+    """).fetchall()
+    return {table: _Copied(newest, EPOCH + timedelta(microseconds=at)) for table, newest, at in rows}
+
+
+def _valid(lake: Lake, copied: Mapping[str, _Copied]) -> dict[str, _Copied]:
+    """Of what was copied, that of tables which still are the same ones.
+
+    Raises:
+        LakeError: A table that only a rebuild makes again is not.
+    """
+    valid = {table: newest for table, newest in copied.items() if _is_same(lake, table, newest)}
+    lost = sorted(IRREPLACEABLE & (copied.keys() - valid.keys()))
+    if lost:
+        raise LakeError(
+            "; ".join(
+                f"{table} has no version {copied[table].version}, though it was seen; it was made anew"
+                if lake.exists(table)
+                else f"{table} is gone, though it had rows"
+                for table in lost
+            )
+            + f": {AGAIN}"
+        )
+    return valid
+
+
+def _is_same(lake: Lake, table: str, newest: _Copied) -> bool:
+    """Whether a table still is the one whose log was copied up to a commit. One made anew counts from 0 again."""
+    log = lake.folder(table) / "_delta_log"
+    info = delta_log.commit_info(log, newest.version)
+    if info is None:  # cleaned away, or never in this log
+        return delta_log.last_checkpoint(log) >= newest.version
+    return delta_log.committed_at(info) == newest.committed_at
+
+
+def _without_lost_inputs(commit: Commit, last: Mapping[str, int]) -> Commit:
+    """A commit that forgets which versions it read of tables that were made anew since: all they have is news to it."""
+    lost = {table for table, version in commit.inputs.items() if version > last.get(table, -1)}
+    if not lost:
+        return commit
+    return replace(commit, inputs={table: version for table, version in commit.inputs.items() if table not in lost})
 
 
 def _rows(commit: Commit) -> list[dict[str, Any]]:
@@ -177,16 +295,16 @@ def _rows(commit: Commit) -> list[dict[str, Any]]:
     ]
 
 
-def _published_commits(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[Commit]:
-    """Of the commits in `lake.arrivals`, those that are the newest of some day: no more of them with age.
+def _published_commits(lake: Lake, connection: duckdb.DuckDBPyConnection, version: int) -> list[Commit]:
+    """Of the commits in a version of `lake.arrivals`, those that are the newest of some day: no more of them with age.
 
     This is read in every run, and after a year there are thousands; so DuckDB puts the rows of a commit together, and
     times come as numbers, which cost Python less than times with a zone.
     """
-    if not lake.exists(ARRIVALS.name):
+    if version < 0:
         return []
     rows = connection.execute(f"""
-        WITH arrivals AS ({lake.relation_sql(ARRIVALS.name)}),
+        WITH arrivals AS ({lake.relation_sql(ARRIVALS.name, as_of=version)}),
         newest AS (SELECT table_name, max(version) AS version FROM arrivals GROUP BY table_name, day)
         SELECT
             table_name,

@@ -291,6 +291,7 @@ class Lake:
         *,
         start: date | None,
         stop: date | None,
+        transactions: Mapping[str, int] | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Replaced:
         """Put rows in the place of all rows of the days `start..stop` (both included), or of the whole table, at once.
@@ -304,11 +305,13 @@ class Lake:
             batches: Called once, when all else has been checked; gives the rows, which may be none.
             start: First day to replace; None, with `stop`, for the whole table.
             stop: Last day to replace.
+            transactions: Application transactions to commit with the rows: id to version, which must grow.
             metadata: More to say in the commit; see `commit.provenance`.
 
         Raises:
             TableMissing: There is no such table.
             BadRows: A row does not fit, or belongs to a day outside the range; nothing was written.
+            Overtaken: A transaction's version is not newer than the table's; nothing was written.
             LakeBusy: Others kept committing first; nothing was written.
             LakeError: Only one of `start` and `stop` is given, they are the wrong way round, or the table has no days.
         """
@@ -320,7 +323,7 @@ class Lake:
         if start is not None and stop is not None and start > stop:
             raise LakeError(f"{name}: the first day to replace, {start}, is after the last, {stop}")
         files = write_files(self.folder(name), spec, batches(), start=start, stop=stop)
-        commit = _Commit(REPLACE, start, stop, files, {}, dict(metadata or {}))
+        commit = _Commit(REPLACE, start, stop, files, dict(transactions or {}), dict(metadata or {}))
         version, days = self._commit(spec, commit)
         return Replaced(version, days, sum(file.row_count for file in files))
 

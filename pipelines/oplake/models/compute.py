@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import duckdb
 
+from oplake.lake.ledger import check_landed
 from oplake.lake.spec import quoted
 from oplake.lake.tables import Lake
 
@@ -40,15 +41,19 @@ def show_table(
     Args:
         connection: Where to show it.
         lake: Where it is.
-        name: The table; one that is not there yet is shown empty.
+        name: The table; one that was never there is shown empty.
         types: Its columns with DuckDB's names of their types, for when it is not there.
         days: Only these days; None for all.
 
     Returns:
         The version shown; -1 when the table is not there.
+
+    Raises:
+        LakeError: A table that ingest made is gone, though it had rows: empty, it would pass for a quiet day.
     """
     version = lake.version(name) if lake.exists(name) else ABSENT
     if version == ABSENT:
+        check_landed(lake)
         columns = ", ".join(f"CAST(NULL AS {type_}) AS {quoted(column)}" for column, type_ in types.items())
         sql = f"SELECT {columns} WHERE false"
     else:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import dagster as dg
 import msgspec
 
-from oplake.lake.ledger import ARRIVALS, publish_arrivals
+from oplake.lake.ledger import ARRIVALS, check_landed, publish_arrivals
 from oplake.lake.tables import Lake
 from oplake.orchestration.partitions import key_of
 from oplake.orchestration.work import open_lake
@@ -95,9 +95,11 @@ class Lakehouse:
 
         Raises:
             IngestBusy: It was still at it after ten minutes.
+            LakeError: A landed table is gone, though it had rows: ingest would make a new one of what is new alone.
         """
         from oplake.lake.ingest import ingest
 
+        check_landed(self.lake)
         self.watch(Step("lake.segments", None, None))
         self.has_written = True
         self.ingested = _patiently(lambda: ingest(self.settings, now=self.clock(), lake=self.lake))
