@@ -23,7 +23,8 @@ _REPLACED = re.compile(r"\[redacted:[a-z_]*\]?")
 
 _START = r"(?<![A-Za-z0-9])"
 _BEGIN = r"(?:\A|[^A-Za-z0-9]|\\[bfnrt]|\\u[0-9a-f]{4})"  # _START in JSON: an escape ends with a letter
-_WITH_DIGIT = r"(?=[A-Za-z_-]*[0-9])"  # kebab-case names have none
+_WITH_DIGIT = r"(?=[A-Za-z_-]{0,99}[0-9])"  # kebab-case names have none; without a bound it reads on at every sk-
+_GIVEN = r"\\*+['\"]?\]?(?: *+(?:=>?|:[:=]?) *+| ++)\\*+['\"]?"  # between a name and its value
 
 
 class _Form(NamedTuple):
@@ -45,8 +46,8 @@ _KEYS: dict[str, _Form] = {
     "openai_key": _Form(rf"{_START}sk-{_WITH_DIGIT}[A-Za-z0-9_-]{{20,}}"),
     "aws_key": _Form(
         rf"{_START}(?:ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{{16}}(?![A-Za-z0-9])"
-        r"|(?i:aws.{0,20}?(?:key|pwd|pw|pass|token).{0,20}?\\*['\"])"
-        r"(?P<aws_secret>[0-9A-Za-z/+]{40})(?=\\*['\"])",
+        r"|(?i:aws.{0,20}?(?:key|pwd|pw|pass|token).{0,20}?\\{0,15}['\"])"
+        r"(?P<aws_secret>[0-9A-Za-z/+]{40})(?=\\{0,15}['\"])",
         mark=rf"{_BEGIN}(?:ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{{16}}"
         r"|(?i:aws.{0,120}(?:key|pw|pass|token))",  # 20 characters take up to 120 bytes in JSON
     ),
@@ -60,7 +61,7 @@ _KEYS: dict[str, _Form] = {
         r"|(?i:hooks\.slack\.com/services/)(?P<slack_hook>T\w+/B\w+/\w+)"
     ),
     "stripe_key": _Form(rf"{_START}(?:(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{{16,}}|whsec_[0-9A-Za-z+/=]{{24,}})"),
-    "jwt": _Form(rf"{_START}(?<![_-])eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+(?:\.[A-Za-z0-9_.+/=-]*)?"),
+    "jwt": _Form(rf"{_START}(?<![_-])eyJ[A-Za-z0-9_-]++={{0,2}}\.[A-Za-z0-9_=-]++(?:\.[A-Za-z0-9_.+/=-]*)?"),
     "azure_key": _Form(r"AccountKey=(?P<azure>[A-Za-z0-9+/=]{40,})"),
     "npm_token": _Form(rf"{_START}npm_[A-Za-z0-9]{{36}}"),
     "pypi_token": _Form(rf"{_START}pypi-AgE[A-Za-z0-9_-]{{50,}}"),
@@ -80,9 +81,9 @@ _KEYS: dict[str, _Form] = {
     ),
     "ibm_key": _Form(  # 44 characters after some name of a key; 64 after a name of SoftLayer or Cloudant
         r"(?i:(?<![A-Za-z0-9])(?:ibm|iam|cloud|api|[_-]){0,6}(?:key|pwd|password|pass|token)"
-        r"\\*['\"]?\]? *(?:=|::?|:=|=>| ) *\\*['\"]?)(?P<ibm>[A-Za-z0-9_-]{44})(?![A-Za-z0-9_-])"
+        rf"{_GIVEN})(?P<ibm>[A-Za-z0-9_-]{{44}})(?![A-Za-z0-9_-])"
         r"|(?i:(?<![A-Za-z0-9])(?:softlayer|sl|cloudant|clou|cl)[_-]?(?:api)?[_-]?(?:key|pwd|pw|password|pass|token)"
-        r"\\*['\"]?\]? *(?:=|::?|:=|=>| ) *\\*['\"]?)(?P<softlayer>[A-Za-z0-9]{64}|[a-z]{24})(?![A-Za-z0-9])"
+        rf"{_GIVEN})(?P<softlayer>[A-Za-z0-9]{{64}}|[a-z]{{24}})(?![A-Za-z0-9])"
         r"|(?i:api\.softlayer\.com/soap/v3(?:\.1)?/)(?P<soap>[a-z0-9]{64})",
         mark=r"(?i:(?:key|pwd?|pass|password|token)[\\'\"\] =:>]+)(?:[A-Za-z0-9_-]{44}|[A-Za-z0-9]{24})"
         r"|(?i:api\.softlayer\.com/soap/)",
@@ -209,13 +210,14 @@ _OPERATOR = re.compile(
 )
 _QUOTED = re.compile(  # an escaped quote is one of JSON within a text; without the closing one the text was cut
     r"""(?P<quote>['"`])(?P<secret>(?:\\.|(?!(?P=quote))[^\\\n])+)(?:(?P=quote)|(?P<open>\Z))
-      |(?P<escape>\\+['"])(?P<escaped>(?:(?!(?P=escape))[^\n])+)(?:(?P=escape)|\Z)""",
+      |(?P<escape>\\{1,31}['"])(?P<escaped>(?:(?!(?P=escape))[^\n])+)(?:(?P=escape)|\Z)""",
     re.VERBOSE,
 )
 _BARE = re.compile(r"[^\s,;&'\"`\\(){}\[\]<>$|]+")
 _SPACES = re.compile(r"[ \t]+")
 _COMPARED = re.compile(r"(?P<quote>['\"`])(?P<secret>[^'\"`\n]+)(?P=quote)\s*[!=]==?\s*(?P<name>[\w.]{1,60})")
 _MIN_DIGITS = 20  # fewer digits are a count or an id
+_CALL_CHARS = 200  # what is longer is no name of a function, and reading on for every name in it takes quadratic time
 _MIN_BARE = 4  # shorter ones without quotes are words, numbers and operators
 
 RULES: tuple[str, ...] = (*_KEYS, "bearer", "url_password", *_NAMES)
@@ -228,8 +230,9 @@ _END = r"s?(?:(?-i:[^a-z])|\z)"  # a word ends there: secretary and tokens are o
 
 
 def _mark(form: _Form) -> str:
-    """What RE2 looks for: the pattern, with what it takes for the beginning of a key, and without look-arounds."""
-    return form.mark or re.sub(r"\(\?<?[=!][^()]*\)", "", form.pattern.replace(_START, _BEGIN))
+    """What RE2 looks for: the pattern, with what it takes for the beginning of a key, and without look-arounds and
+    possessive quantifiers."""
+    return form.mark or re.sub(r"\(\?<?[=!][^()]*\)|(?<=[+*?}])\+", "", form.pattern.replace(_START, _BEGIN))
 
 
 _MARKS: dict[str, str] = {
@@ -397,7 +400,7 @@ def _is_secret(bare: re.Match[str], operator: str, rule: str) -> bool:
     """Whether a value without quotes is a secret, and not a word, an expression or a count."""
     value = bare.group().rstrip(".:!?")
     following = bare.string[bare.end() : bare.end() + 1]
-    if len(value) < _MIN_BARE or following in {"(", "[", "{", "$"}:
+    if len(value) < _MIN_BARE or (following in {"(", "[", "{", "$"} and len(value) < _CALL_CHARS):
         return False
     if value.isdigit():
         return rule == "password" or len(value) >= _MIN_DIGITS
