@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
@@ -245,6 +246,15 @@ def test_negative_control_decoders_alone_let_duplicate_keys_and_huge_numbers_pas
     assert json.loads(twice)["decision"] == "other"
     assert msgspec.json.decode(twice)["decision"] == "other"
     assert msgspec.json.decode(b"1" + b"0" * 29) == 10**29
+
+
+def test_a_key_that_stands_twice_behind_many_others_is_found_in_one_pass() -> None:
+    """Counting each key among all of them takes quadratic time: eight seconds for a line that fits the limit."""
+    keys = ",".join(f'"k{number}":1' for number in range(20_000))
+    raw = b'{"kind":"note","extra":{%s,"z":1,"z":2}}' % keys.encode()
+    start = time.process_time()
+    assert "the key 'z' stands twice" in refusal(raw)
+    assert time.process_time() - start < 2  # a tenth of a second is usual
 
 
 @given(st.binary(max_size=200))

@@ -75,9 +75,11 @@ def _hint(raw: bytes) -> str | None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise Unusable(f"the key {redact(twice, {})[:100]!r} stands twice in one object")
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise Unusable(f"the key {redact(key, {})[:100]!r} stands twice in one object")
+            seen.add(key)
     return made
 
 
