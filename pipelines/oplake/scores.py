@@ -13,6 +13,7 @@ import msgspec
 
 ABSOLUTE_TOLERANCE = 0.05  # rewards and shares in [0, 1] are met when they are off by rounding
 RELATIVE_TOLERANCE = 0.10  # larger figures are met within a tenth of what was expected
+ROUNDING = 1e-9  # of the tolerance: 1.1 - 1 is a little over 0.1 as a double, and on the boundary is met
 NEUTRAL_SCORE = 0.5  # nothing was expected, so nothing is known
 TIMEOUT_SCORE = 0.2  # nothing was expected, but it did not even end
 
@@ -35,7 +36,8 @@ def success_score(outcome: Mapping[str, Any], expected: Mapping[str, Any]) -> fl
 def is_met(actual: Any, expected: Any) -> bool:
     """Whether an actual JSON value meets the expected one; a missing key is passed as None and never does.
 
-    Numbers (as doubles) are met within 0.05, or within 10 % of what was expected. Booleans meet booleans only.
+    Numbers (as doubles) are met within 0.05, or within 10 % of what was expected; what is a billionth of that beyond is
+    rounding. Booleans meet booleans only.
     Objects and lists are compared as canonical JSON: keys sorted, no spaces. Everything else is met by equality.
     """
     if actual is None or expected is None:
@@ -44,7 +46,8 @@ def is_met(actual: Any, expected: Any) -> bool:
         return bool(actual is expected)
     if isinstance(expected, (int, float)) and isinstance(actual, (int, float)):
         expected, actual = float(expected), float(actual)
-        return bool(abs(actual - expected) <= max(ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE * abs(expected)))
+        tolerance = max(ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE * abs(expected))
+        return bool(abs(actual - expected) <= tolerance * (1 + ROUNDING))
     if isinstance(expected, (dict, list)) or isinstance(actual, (dict, list)):
         return _canonical.encode(actual) == _canonical.encode(expected)
     return bool(actual == expected)

@@ -1,8 +1,9 @@
 -- One row per key that an action was expected to bring about: what was expected, what came, and whether that will do.
 --
--- A missing or null key is unmet. Numbers are met within 0.05, or within 10 % of what was expected. Booleans meet booleans
--- only. Objects and lists are compared as canonical JSON, so that the order of keys does not matter. Everything else is met
--- by equality. Actions that are still open are not judged.
+-- A missing or null key is unmet. Numbers are met within 0.05, or within 10 % of what was expected; what is a billionth of
+-- that beyond is rounding, so that 1.1 meets 1 (as doubles, 1.1 - 1 is a little over 0.1). Booleans meet booleans only.
+-- Objects and lists are compared as canonical JSON, so that the order of keys does not matter. Everything else is met by
+-- equality. Actions that are still open are not judged.
 --
 -- Example: {"reward": 1.0, "refunded": true} was expected and {"reward": 0.91, "refunded": 1} came. `reward` is met (0.09 is
 -- less than 10 % of 1.0), `refunded` is not (1 is no boolean).
@@ -76,6 +77,7 @@ SELECT
             THEN
                 abs(CAST(actual AS DOUBLE) - CAST(expected AS DOUBLE))
                 <= greatest(CAST(0.05 AS DOUBLE), CAST(0.1 AS DOUBLE) * abs(CAST(expected AS DOUBLE)))
+                * CAST(1.000000001 AS DOUBLE)
         WHEN expected_type <> actual_type THEN FALSE
         ELSE json_normalize(actual) = json_normalize(expected)
     END AS is_met -- whether the outcome will do [not null]

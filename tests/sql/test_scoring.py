@@ -25,6 +25,8 @@ NUMBERS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from([0.0, -0.0, 0.05, 0.95, 1.0, 1.05, 1.1, 1.1000001, 1e308, -1e308, 5e-324, 2**53 + 1, 9.5, 10.5]),
 )
+BOUNDARIES = [(1.1, 1), (7.7, 7), (0.55, 0.5), (0.45, 0.5), (0.35, 0.3), (-1.1, -1), (1.1000001, 1), (1.1 + 5e-11, 1)]
+"""What is met, and what is just beyond: doubles are off by a little there."""
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -84,6 +86,7 @@ def text(value: Any) -> str:
 @example(
     [({"a": {"x": 1, "y": 2}}, {"a": {"y": 2, "x": 1}}), ({"a": [1, 2]}, {"a": [2, 1]}), ({"a": [1]}, {"a": [1.0]})]
 )
+@example([({"a": actual}, {"a": expected}) for actual, expected in BOUNDARIES])
 def test_sql_scores_like_the_reference(
     models: Models, given_cases: list[tuple[dict[str, Any], dict[str, Any]]]
 ) -> None:
@@ -108,6 +111,24 @@ def test_sql_scores_like_the_reference(
             assert keys[key]["is_met"] == scores.is_met(outcome.get(key), value), (outcome, expected, key)
         score = rows[str(number)]["success_score"]
         assert score == pytest.approx(scores.success_score(outcome, expected)), (outcome, expected)
+
+
+def test_the_boundary_is_met_in_sql_too(models: Models) -> None:
+    """A plain `<=` looks right and is not: 1.1 - 1 is 0.10000000000000009."""
+    actions = [
+        {
+            "day": DAY,
+            "action_id": str(number),
+            "status": "completed",
+            "outcome": text({"k": actual}),
+            "expected_outcome": text({"k": expected}),
+        }
+        for number, (actual, expected) in enumerate(BOUNDARIES)
+    ]
+    rows = by(compute(models["attribution.expectations"], {"attribution.actions": actions}), "action_id")
+    found = [rows[str(number)]["is_met"] for number in range(len(BOUNDARIES))]
+    assert found == [scores.is_met(actual, expected) for actual, expected in BOUNDARIES]
+    assert found == [True] * 6 + [False] + [True]
 
 
 def test_a_true_is_no_one(models: Models) -> None:

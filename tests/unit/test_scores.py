@@ -78,6 +78,15 @@ def test_values_meet_as_documented(actual: Any, expected: Any, met: bool) -> Non
     assert is_met(actual, expected) is met
 
 
+@pytest.mark.parametrize(
+    ("actual", "expected"), [(1.1, 1), (7.7, 7), (3.3, 3), (0.55, 0.5), (0.45, 0.5), (0.35, 0.3), (-1.1, -1), (0.05, 0)]
+)
+def test_the_boundary_is_met_though_doubles_are_off_by_a_little(actual: float, expected: float) -> None:
+    """A plain `<=` looks right and is not: 1.1 - 1 is 0.10000000000000009."""
+    assert is_met(actual, expected)
+    assert not is_met(actual + (actual - expected) * 1e-6, expected)
+
+
 @settings(max_examples=50)
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=5), st.dictionaries(st.text(max_size=5), JSON, max_size=5))
 def test_a_score_is_a_share(outcome: dict[str, Any], expected: dict[str, Any]) -> None:
