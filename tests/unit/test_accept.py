@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Integral, Real
 from typing import Any
 from uuid import UUID
 
@@ -90,6 +94,35 @@ def test_texts_are_cut_and_numbers_clamped() -> None:
     accepted = fields(take(wire(description="x" * 501, decision="y" * 300, confidence=7)))
     assert (len(accepted["description"]), len(accepted["decision"]), accepted["confidence"]) == (500, 200, 1.0)
     assert fields(take(wire(confidence=-1)))["confidence"] == 0.0
+
+
+@pytest.mark.parametrize("is_python", [True, False])
+def test_ids_and_the_items_of_lists_are_cut_too_and_both_ways_agree(is_python: bool) -> None:
+    """An id that is refused for its length loses the event, and one without a limit no longer joins the cut one."""
+    text = "x" * 20_000
+    events_of = [
+        {"kind": "note", "user_id": text, "note": "n", "session_id": text},
+        {"kind": "action_begun", "action_id": text, "agent_id": text, "action_type": "t", "goal_id": text}
+        | {"acceptance_criteria": [text, "short"], "playbook_ids": [text]},
+        {"kind": "turn", "session_id": text, "turn_index": 0, "provider": "p", "model": "m", "user_id": text},
+    ]
+    for length in (199, 200, 201, 20_000):
+        for event in events_of:
+            whole = {"event_id": "e", "ts": STEP["ts"]} | {
+                key: value[:length] if value is text else value for key, value in event.items()
+            }
+            raw = json.dumps(whole).encode()
+            accepted = take(whole if is_python else raw)
+            assert accepted.line == shape(decode(raw), NOW, "live", None, is_python=False)[1]
+            assert accept_landed(accepted.line).line == take(accepted.line).line == accepted.line
+            for key, value in fields(accepted).items():
+                if key.endswith("_id") and key != "event_id":
+                    assert value == text[: min(length, 200)]
+    begun = fields(take({"event_id": "e", **events_of[1]}))
+    assert (len(begun["acceptance_criteria"][0]), begun["acceptance_criteria"][1]) == (10_000, "short")
+    assert len(begun["playbook_ids"][0]) == 200
+    for event in (events_of[0] | {"user_id": ""}, events_of[1] | {"action_id": ""}):
+        assert "length >= 1" in refusal({"event_id": "e", **event})
 
 
 def test_long_values_inside_json_become_their_beginnings() -> None:
@@ -430,10 +463,165 @@ def test_what_is_no_json_becomes_its_text() -> None:
 def test_fields_of_other_types_are_brought_into_theirs_where_that_is_clear() -> None:
     accepted = fields(take({**STEP, "description": 5, "decision": None, "state": "text", "actor": ["a"]}))
     assert (accepted["description"], accepted["state"], accepted["actor"]) == ("5", {"value": "text"}, '["a"]')
+    assert fields(take({**STEP, "state": [1]}))["state"] == {"value": [1]}
     begun = {"kind": "action_begun", "event_id": "e", "action_id": "a", "agent_id": "x", "action_type": "t"}
-    assert fields(take({**begun, "playbook_ids": ("p1", "p2")}))["playbook_ids"] == ["p1", "p2"]
+    assert fields(take({**begun, "playbook_ids": ("p1", 2)}))["playbook_ids"] == ["p1", "2"]
     assert fields(take({**begun, "acceptance_criteria": "it works"}))["acceptance_criteria"] == ["it works"]
-    assert fields(take({**STEP, "confidence": float("nan")}))["confidence"] == 0.5
+
+
+OP: dict[str, Any] = {"kind": "op", "event_id": "e", "endpoint": "x", "success": True, "duration_ms": 1}
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "given_value", "value"),
+    [
+        (STEP, "confidence", "0.7", 0.7),
+        (STEP, "confidence", Decimal("0.7"), 0.7),
+        (STEP, "confidence", Fraction(1, 4), 0.25),
+        (STEP, "confidence", True, 1.0),
+        (STEP, "confidence", "1e999", 0.5),
+        (STEP, "confidence", float("nan"), 0.5),
+        (STEP, "confidence", 10**400, 0.5),
+        (STEP, "step_index", 5.0, 5),
+        (STEP, "step_index", "5", 5),
+        (STEP, "step_index", True, 1),
+        (OP, "success", 1, True),
+        (OP, "success", 0.0, False),
+        (OP, "duration_ms", "3.5", 3.5),
+        (OP, "duration_ms", Decimal(3), 3.0),
+    ],
+)
+def test_numbers_of_other_types_are_brought_into_that_of_their_field(
+    event: dict[str, Any], field: str, given_value: Any, value: Any
+) -> None:
+    accepted = fields(take({**event, field: given_value}))
+    assert (accepted[field], type(accepted[field])) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "value"),
+    [
+        (STEP, "step_index", 5.5),
+        (STEP, "step_index", "five"),
+        (STEP, "step_index", "9" * 5000),
+        (OP, "success", 2),
+        (OP, "success", "yes"),
+        (OP, "duration_ms", float("nan")),
+        (OP, "count", 10**30),
+    ],
+)
+def test_what_is_not_clear_is_refused(event: dict[str, Any], field: str, value: Any) -> None:
+    assert field in refusal({**event, field: value})
+
+
+class Scalar:
+    """A number as numpy has them: none to Python's own types, and `item` says which."""
+
+    shape = ()
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def item(self) -> Any:
+        return self.value
+
+
+class Float32(Scalar):
+    """One that is registered as a number, as numpy's are, but for its booleans."""
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+class Int64(Scalar):
+    """The same for integers."""
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+
+Real.register(Float32)
+Integral.register(Int64)
+
+
+@dataclass
+class Order:
+    """What an agent has in its state."""
+
+    number: int
+    items: list[Any]
+
+
+class Model:
+    """A model as pydantic makes them, as far as we look at it."""
+
+    def model_dump(self) -> dict[str, Any]:
+        return {"city": "Oslo", "at": NOW}
+
+
+def test_numbers_and_objects_of_other_libraries_are_numbers_and_objects() -> None:
+    """As texts they would never meet an expectation, and in a number's field they would lose the event."""
+    state = {
+        "float": Float32(0.5),
+        "int": Int64(7),
+        "bool": Scalar(True),
+        "time": Scalar(NOW),
+        "money": Decimal("1.5"),
+        "half": Fraction(1, 2),
+        "order": Order(7, [Order(8, [Int64(1)])]),
+        "class": Order,
+        "model": Model(),
+    }
+    shaped = fields(take({**STEP, "state": state, "confidence": Float32(0.25), "step_index": Int64(2)}))
+    assert (shaped["confidence"], shaped["step_index"]) == (0.25, 2)
+    assert fields(take({**OP, "success": Scalar(False)}))["success"] is False
+    shaped = shaped["state"]
+    assert [shaped[key] for key in ("float", "int", "bool", "money", "half")] == [0.5, 7, True, 1.5, 0.5]
+    assert shaped["bool"] is True
+    assert shaped["order"] == {"number": 7, "items": [{"number": 8, "items": [1]}]}
+    assert shaped["model"] == {"city": "Oslo", "at": "2026-01-05 12:00:00+00:00"}
+    assert isinstance(shaped["time"], str)
+    assert isinstance(shaped["class"], str)
+    assert fields(take({**STEP, "state": Order(7, [])}))["state"] == {"number": 7, "items": []}
+
+
+class Lazy(dict[str, Any]):
+    """A mapping that fails when somebody looks into it."""
+
+    def items(self) -> Any:
+        raise RuntimeError("not now")
+
+
+class LazyModel(Model):
+    """A model that does not want to be written."""
+
+    def model_dump(self) -> dict[str, Any]:
+        raise RuntimeError("not now")
+
+
+def test_a_value_that_fails_spoils_only_itself() -> None:
+    for value in (Lazy(a=1), LazyModel(), [Lazy()], Scalar(Scalar(1))):
+        shaped = fields(take({**STEP, "state": {"set": {1}, "bad": value, "good": 1}}))["state"]
+        assert shaped["good"] == 1
+        assert shaped["bad"]
+
+
+def test_keys_that_are_no_json_become_texts_at_the_top_too() -> None:
+    extra = fields(take({**STEP, "\ud800": 1, "\\ud800": 2, 3: float("nan")}))["extra"]
+    assert extra == {"\\ud800": 1, "\\ud800 2": 2, "3": "nan"}
+
+
+class Timestamp(datetime):
+    """A time of a class of its own, as pandas has them."""
+
+
+def test_times_from_python_say_which_they_are() -> None:
+    """A naive time may be local or UTC: taking it for either would put half of the agents' work hours off."""
+    assert "datetime.now(UTC)" in refusal({**STEP, "ts": NOW.replace(tzinfo=None)})
+    assert fields(take({**STEP, "ts": NOW.timestamp()}))["ts"] == "2026-01-05T12:00:00Z"
+    assert "seconds since 1970" in refusal({**STEP, "ts": NOW.timestamp() * 1000})
+    assert "Invalid" in refusal({**STEP, "ts": float("nan")})
+    assert fields(take({**STEP, "ts": Timestamp.fromtimestamp(NOW.timestamp(), UTC)}))["ts"] == "2026-01-05T12:00:00Z"
 
 
 @given(

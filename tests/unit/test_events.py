@@ -85,6 +85,33 @@ def test_one_name_has_one_type_in_all_kinds_but_for_state() -> None:
     assert {name for name, found in types.items() if len(found) > 1} == {"state"}
 
 
+def test_every_text_has_a_limit_and_one_name_has_one_in_all_kinds() -> None:
+    """Two limits for one id would cut it to two ids, and the rows that it joins would no longer meet."""
+    cuts: dict[str, set[int | None]] = {}
+    for kind in KINDS:
+        for field in fields(kind):
+            if field.type in {"text", "texts"}:
+                cuts.setdefault(field.name, set()).add(field.cut)
+    unlimited = {name for name, found in cuts.items() if None in found}
+    # The first is refused instead; the next two are one of few words; a reject keeps its bytes up to its own limit.
+    assert unlimited == {"event_id", "event_type", "raw_encoding", "raw"}
+    assert {name for name, found in cuts.items() if len(found) > 1} == {"response", "reason"}  # prose, not joined
+
+
+def test_the_json_schema_requires_what_a_producer_has_to_send_and_tells_what_happens_to_it() -> None:
+    """What the struct requires is what a landed line has; a producer neither stamps nor fills in."""
+    step = json_schema("step")["$defs"]["Step"]
+    assert step["required"] == ["kind", "ts", "action_id", "step_index", "description"]
+    assert json_schema()["$defs"]["Step"] == step
+    assert step["properties"]["description"]["x-cut"] == 500
+    assert step["properties"]["confidence"]["x-clamp"] == (0, 1)
+    assert step["properties"]["confidence"]["default"] == 0.5
+    for kind, cls in KINDS.items():
+        schema = json_schema(kind)["$defs"][cls.__name__]
+        for field in fields(kind):
+            assert schema["properties"][field.name].get("x-cut") == field.cut
+
+
 def test_the_json_schema_names_every_kind_and_field() -> None:
     whole = json_schema()
     assert set(whole["discriminator"]["mapping"]) == set(KINDS)

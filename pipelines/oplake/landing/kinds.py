@@ -48,7 +48,9 @@ def kind_of(name: str) -> Kind:
             continue
         base: Any = None
         if field.cut is not None:
-            base = Annotated[str, Meta(max_length=field.cut)]
+            base = Annotated[str, Meta(min_length=field.min_chars or None, max_length=field.cut)]
+            if field.type == "texts":
+                base = list.__class_getitem__(base)
         elif field.clamp is not None:
             base = Annotated[float, Meta(ge=field.clamp[0], le=field.clamp[1])]
         elif field.fill is not None:

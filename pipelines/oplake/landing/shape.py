@@ -17,7 +17,7 @@ import msgspec
 from oplake import events
 from oplake.events import DEPTH, INT_MAX, INT_MIN, LINE_BYTES, NESTED_STRING_CHARS, NESTED_VALUE_CHARS, Event
 from oplake.landing.errors import Unusable
-from oplake.landing.from_python import free_name, text_of
+from oplake.landing.from_python import as_type, free_name
 from oplake.landing.kinds import kind_of
 from oplake.landing.redaction import is_replacement, may_hold_secret, redact, replacement, rule_of_name
 
@@ -218,21 +218,17 @@ class _Shaper:
 
     def field(self, field: events.Field, value: Any) -> Any:
         """The value of a field of the contract. What has the wrong type is left for the contract to refuse."""
+        if self._is_python:
+            value = as_type(value, field)
         if field.type == "text":
-            if self._is_python and not isinstance(value, str):
-                value = text_of(value)
             return self._cut(value, field.cut) if isinstance(value, str) else value
         if field.type == "texts":
-            if self._is_python and isinstance(value, str):
-                value = [value]
-            return [self._text(item) for item in value] if _is_texts(value) else value
+            return [self._cut(item, field.cut) for item in value] if _is_texts(value) else value
         if field.type == "json":
             if field.name == "redactions":
                 return value
             if isinstance(value, list):
                 return [self.object(item) if isinstance(item, dict) else item for item in value]
-            if self._is_python and not isinstance(value, dict):
-                value = {"value": value}
             return self.object(value) if isinstance(value, dict) else value
         if field.type == "time":
             return _time(value, field.name)

@@ -15,9 +15,9 @@ def events_page() -> str:
     parts = [
         GENERATED,
         "# Events\n",
-        "One line of JSON an event, `kind` first. Unknown keys are kept in `extra`; text over its limit is cut, never "
-        "refused; secrets are replaced in every string before anything is written. `oplake schema KIND` prints the "
-        "JSON Schema of a kind.\n",
+        "One line of JSON an event, `kind` first. Unknown keys are kept in `extra`; text over its limit is cut, and "
+        "only an `event_id` refused for it; secrets are replaced in every string before anything is written. `oplake "
+        "schema KIND` prints the JSON Schema of a kind.\n",
         table(
             ["kind", "meaning", "table"],
             [
