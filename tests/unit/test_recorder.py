@@ -10,7 +10,9 @@ import multiprocessing
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,12 +22,14 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oplake.landing.recorder as module
+import oplake.landing.actions as module
+from oplake.landing.actions import MAX_OPEN, MAX_RECORDS
 from oplake.landing.errors import DiskFull, LandingError
 from oplake.landing.identity import Identities, new_id
-from oplake.landing.recorder import MAX_OPEN, MAX_RECORDS, TIMEOUT, OpenAction, Recorder
+from oplake.landing.recorder import TIMEOUT, OpenAction, Recorder
 from oplake.landing.segments import segments
 from oplake.landing.writer import OsDisk
+from oplake.scores import success_score
 from oplake.settings import Settings
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -42,15 +46,78 @@ class Clock:
 
 
 class BrokenDisk(OsDisk):
-    """A disk that is full while `is_broken`."""
+    """A disk that is full while `is_broken`; it becomes so with the next sync but `breaks_after` - 1."""
 
     def __init__(self) -> None:
         self.is_broken = True
+        self.breaks_after: int | None = None
 
     def write(self, descriptor: int, data: memoryview) -> int:
         if self.is_broken:
             raise OSError(errno.ENOSPC, "No space left on device")
         return super().write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        if self.breaks_after is not None:
+            self.breaks_after -= 1
+            if self.breaks_after <= 0:
+                self.is_broken, self.breaks_after = True, None
+
+
+class WaitingDisk(OsDisk):
+    """A disk whose first sync waits until it may go."""
+
+    def __init__(self) -> None:
+        self.is_entered = threading.Event()
+        self.may_go = threading.Event()
+
+    def sync(self, descriptor: int) -> None:
+        self.is_entered.set()
+        assert self.may_go.wait(10)
+        super().sync(descriptor)
+
+
+class InterruptedDisk(OsDisk):
+    """A disk on which Ctrl-C strikes when what was written is durable."""
+
+    def __init__(self) -> None:
+        self.strikes = False
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        if self.strikes:
+            self.strikes = False
+            raise KeyboardInterrupt
+
+
+class Ambiguous:
+    """A value whose truth nobody can tell, as an array of numpy's."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]  # as arrays have it
+
+
+class Unsayable(Exception):
+    """An error that cannot say what is wrong."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Lazy(dict[str, Any]):
+    """A mapping that fails when somebody looks into it."""
+
+    def items(self) -> Any:
+        raise RuntimeError("not now")
+
+    def values(self) -> Any:
+        raise RuntimeError("not now")
 
 
 @pytest.fixture
@@ -152,6 +219,54 @@ def test_the_oldest_open_action_makes_room(recorder: Recorder, tmp_path: Path, m
     assert (recorder.stats().evicted, recorder.stats().completed, recorder.stats().open) == (1, 1, 3)
 
 
+def test_threads_that_begin_at_once_keep_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To look for room, land, and then take it in lets every thread that waits for the disk through."""
+    monkeypatch.setattr(module, "MAX_OPEN", 4)
+    disk = WaitingDisk()
+    recorder = Recorder(tmp_path, disk=disk)
+    ids: list[str] = []
+    threads = [threading.Thread(target=lambda: ids.append(recorder.begin_action("a", "t"))) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    assert disk.is_entered.wait(10)
+    for _ in range(1000):
+        if recorder.stats().open >= 4:
+            break
+        time.sleep(0.01)
+    assert recorder.stats().open == 4
+    disk.may_go.set()
+    for thread in threads:
+        thread.join()
+    assert len(set(ids)) == len(landed(tmp_path, "action_begun")) == 12
+    assert recorder.stats().open == 4
+    kinds: dict[str, list[str]] = {}
+    for event in landed(tmp_path):
+        kinds.setdefault(event["action_id"], []).append(event["kind"])
+    assert sorted(kinds.values()) == [["action_begun"]] * 4 + [["action_begun", "action_completed"]] * 8
+
+
+def test_what_could_not_begin_takes_no_room(tmp_path: Path, clock: Clock) -> None:
+    disk = BrokenDisk()
+    recorder = Recorder(tmp_path, clock=clock, disk=disk)
+    assert recorder.begin_action("a", "t") == ""
+    assert recorder.stats().open == 0
+
+
+def test_a_refused_eviction_is_no_matter_of_the_action_that_it_makes_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_OPEN", 1)
+    disk = BrokenDisk()
+    disk.is_broken = False
+    recorder = Recorder(tmp_path, disk=disk, strict=True)
+    first = recorder.begin_action("a", "t")
+    disk.breaks_after = 1
+    second = recorder.begin_action("a", "t")
+    disk.is_broken = False
+    assert recorder.get_action(first) is None
+    assert recorder.record_step(second, "goes on")
+
+
 def test_an_action_open_over_six_hours_is_completed_as_timed_out(
     recorder: Recorder, tmp_path: Path, clock: Clock
 ) -> None:
@@ -198,6 +313,63 @@ def test_callbacks_errors_stay_away_from_the_agent(
         action.outcome["x"] = 1
     assert scores == [1.0]
     assert "a callback failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("expected", "outcome"),
+    [
+        ({"x": 1}, {"x": 10**400}),
+        ({"x": 1.0}, {"x": Decimal("1.0")}),
+        ({"x": [1, 2]}, {"x": (1, 2)}),
+        ({"x": {"a": 1}}, {"x": {"a": object()}}),
+        ({}, {"error": Ambiguous()}),
+        ({"x": "y" * 600}, {"x": "y" * 600 + "z"}),
+        (["x"], "done"),
+        ("done", "done"),
+    ],
+)
+def test_the_live_score_is_that_of_the_lake(tmp_path: Path, clock: Clock, expected: Any, outcome: Any) -> None:
+    """What was handed over may be no JSON, and to compare it may raise; scored is what has landed of it."""
+    completions: list[dict[str, Any]] = []
+    recorder = Recorder(tmp_path, clock=clock, on_complete=completions.append)
+    assert recorder.complete_action(recorder.begin_action("a", "t", expected_outcome=expected), outcome)
+    begun, completed = landed(tmp_path)
+    score = success_score(completed["outcome"], begun.get("expected_outcome", {}))
+    assert [made["success_score"] for made in completions] == [score]
+
+
+def test_a_clock_that_goes_back_takes_no_time(tmp_path: Path, clock: Clock) -> None:
+    completions: list[dict[str, Any]] = []
+    recorder = Recorder(tmp_path, clock=clock, on_complete=completions.append)
+    action_id = recorder.begin_action("a", "t")
+    clock.now -= timedelta(hours=1)
+    assert recorder.complete_action(action_id)
+    assert completions[0]["duration_seconds"] == 0
+
+
+def test_a_block_takes_what_the_recorder_takes(recorder: Recorder, tmp_path: Path) -> None:
+    with recorder.action("a", "t") as action:
+        assert action.step("one", {"order": 7}, "get_order", 0.8, "planner")
+        assert action.observe("tool_result", {"found": True}, "shop", 0.9)
+    (step,) = landed(tmp_path, "step")
+    (observation,) = landed(tmp_path, "observation")
+    assert (step["state"], step["decision"], step["actor"]) == ({"order": 7}, "get_order", "planner")
+    assert (observation["reported_by"], observation["confidence"]) == ("shop", 0.9)
+
+
+def test_the_error_of_a_block_is_the_one_to_see(tmp_path: Path) -> None:
+    disk = BrokenDisk()
+    disk.is_broken = False
+    recorder = Recorder(tmp_path, disk=disk, strict=True)
+    disk.breaks_after = 1  # it begins, and cannot end
+    with pytest.raises(ValueError, match="boom"), recorder.action("a", "t") as action:
+        fail(action)
+    assert recorder.stats().not_accepted == 1
+    disk.is_broken = False
+    with pytest.raises(Unsayable), recorder.action("a", "t"):
+        raise Unsayable
+    (completed,) = landed(tmp_path, "action_completed")
+    assert completed["outcome"]["error"].startswith("Unsayable")
 
 
 def fail(action: OpenAction) -> None:
@@ -257,6 +429,14 @@ def test_an_action_that_timed_out_is_not_gone_on_with(tmp_path: Path, clock: Clo
     assert Recorder(tmp_path, clock=clock).attach_action(action_id) is False
 
 
+def test_an_own_action_that_timed_out_is_not_gone_on_with_either(recorder: Recorder, clock: Clock) -> None:
+    action_id = recorder.begin_action("a", "t")
+    assert recorder.attach_action(action_id)
+    clock.now += TIMEOUT
+    assert recorder.attach_action(action_id) is False
+    assert recorder.stats().timed_out == 1
+
+
 def test_torn_and_foreign_lines_do_not_hide_an_action(tmp_path: Path, clock: Clock) -> None:
     recorder = Recorder(tmp_path, clock=clock)
     action_id = recorder.begin_action("a", "t")
@@ -301,6 +481,66 @@ def test_what_cannot_be_used_is_said_in_the_log_and_counted(
     assert landed(tmp_path) == []
 
 
+def test_one_text_is_one_criterion_and_one_playbook(recorder: Recorder, tmp_path: Path) -> None:
+    """A text is a sequence of letters, too; nobody means those."""
+    assert recorder.begin_action("a", "t", acceptance_criteria="it works", playbook_ids="p1")
+    assert recorder.begin_action("a", "t", acceptance_criteria=iter(["it works"]), playbook_ids={"p1"})  # type: ignore[arg-type]
+    assert recorder.begin_action("a", "t", playbook_ids=None)  # type: ignore[arg-type]
+    first, second, third = landed(tmp_path)
+    for begun in (first, second):
+        assert (begun["acceptance_criteria"], begun["playbook_ids"]) == (["it works"], ["p1"])
+    assert "playbook_ids" not in third
+
+
+def test_nothing_that_is_handed_over_raises_into_the_agent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder(tmp_path)
+    odd: list[Any] = [
+        Lazy(a=1),
+        [Lazy(a=1)],
+        Ambiguous(),
+        Unsayable(),
+        {Ambiguous: Ambiguous()},
+        "\ud800",
+        5,
+        None,
+        [1],
+    ]
+    for value in odd:
+        action_id = recorder.begin_action(value, "t", value, value, value, None, value)
+        assert action_id or value is None  # an action needs an agent
+        action_id = recorder.begin_action("a", "t")
+        assert recorder.record_step(action_id, "s", value, value, actor=value)
+        assert recorder.record_observation(action_id, "o", value, value)
+        assert recorder.note("u", "n", mood=value, **{"\ud800": value})
+        assert recorder.complete_action(action_id, value)
+        for other in (value, {}, action_id):
+            assert recorder.record_step(other, "unknown") is False
+            assert recorder.attach_action(other) is False
+    nowhere = tmp_path / "x\0y"
+    assert Recorder(nowhere).note("u", "n") is False
+    assert "null byte" in caplog.text
+    with pytest.raises(LandingError, match="null byte"):
+        Recorder(nowhere, strict=True).note("u", "n")
+
+
+def test_an_object_that_another_thread_changes_meanwhile_is_taken_as_it_is(recorder: Recorder, tmp_path: Path) -> None:
+    action_id = recorder.begin_action("a", "t")
+
+    class Changing(dict[str, Any]):
+        def values(self) -> Any:  # as the short way walks through it
+            for value in super().values():
+                self[f"{len(self)}"] = 1
+                yield value
+
+    assert recorder.record_step(action_id, "x", Changing(a=1))
+    assert landed(tmp_path, "step")[0]["state"]["a"] == 1
+
+
+def test_the_log_does_not_cite_secrets(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
+    assert recorder.session_event("s", "password=hunter2") is False
+    assert "hunter2" not in caplog.text
+
+
 def test_secrets_are_out_before_anything_is_written(recorder: Recorder, tmp_path: Path) -> None:
     with recorder.action("a", "t") as action:
         action.step("logged in with password=hunter2", state={"api_key": "innocent"})
@@ -342,6 +582,43 @@ def test_strict_raises_instead(tmp_path: Path, clock: Clock) -> None:
 def test_a_folder_that_cannot_be_made_is_a_failing_disk_too(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert Recorder(tmp_path / "file").note("u", "n") is False
+
+
+def test_what_was_interrupted_behind_the_commit_counts_as_taken(tmp_path: Path) -> None:
+    """It may be durable: with its number used again there would be two such steps, and two outcomes of an action."""
+    disk = InterruptedDisk()
+    recorder = Recorder(tmp_path, disk=disk)
+    action_id = recorder.begin_action("a", "t")
+    for record in (recorder.record_step, recorder.record_observation):
+        assert record(action_id, "first")
+        disk.strikes = True
+        with pytest.raises(KeyboardInterrupt):
+            record(action_id, "interrupted")
+    assert recorder.record_step(action_id, "next")
+    assert [event["step_index"] for event in landed(tmp_path, "step")] == [0, 1, 2]
+    action = recorder.get_action(action_id)
+    assert action is not None
+    assert (action.step_count, action.observation_count) == (3, 2)
+    disk.strikes = True
+    with pytest.raises(KeyboardInterrupt):
+        recorder.complete_action(action_id, {"x": 1})
+    assert recorder.complete_action(action_id, {"x": 2}) is False
+    assert [event["outcome"] for event in landed(tmp_path, "action_completed")] == [{"x": 1}]
+    disk.strikes = True
+    with pytest.raises(KeyboardInterrupt):
+        recorder.begin_action("a", "t")
+    assert recorder.stats().open == 0
+
+
+def test_a_relative_home_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened with the first event, it would be where the agent has gone meanwhile."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    recorders = [Recorder("one"), Recorder(Settings(home=Path("two"))), Recorder("~/three")]
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert all(recorder.note("u", "n") for recorder in recorders)
+    assert [len(landed(tmp_path / name)) for name in ("one", "two", "three")] == [1, 1, 1]
 
 
 # -- Threads, loops, processes -----------------------------------------------------------------------------------------
@@ -401,6 +678,19 @@ def test_a_forked_child_goes_on_in_a_segment_of_its_own(tmp_path: Path) -> None:
     assert len(landed(tmp_path, "step")) == 3
     assert len(segments(tmp_path / "landing")) == 3
     assert len({event["event_id"] for event in landed(tmp_path)}) == 4
+
+
+def test_the_first_event_imports_nothing(tmp_path: Path) -> None:
+    """A child forked while another thread imports would wait for the import's lock forever."""
+    code = (
+        "import sys; from oplake import Recorder\n"
+        "recorder = Recorder(sys.argv[1])\n"
+        "before = set(sys.modules)\n"
+        "recorder.note('u', 'password=hunter2', mood=3)\n"
+        "with recorder.action('a', 't') as action: action.step('x', {'a': object()})\n"
+        "assert set(sys.modules) <= before, set(sys.modules) - before\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
 def test_a_recorder_left_open_seals_its_segment_at_the_end_of_the_process(tmp_path: Path) -> None:

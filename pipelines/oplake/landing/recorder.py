@@ -1,8 +1,8 @@
 """The recorder: what a Python agent imports to write down what it does.
 
-Here are the actions that an agent has open, with their bounds, and one method for every kind of event that agents and
-gateways send. A call returns when its event is durable. What an event looks like is in `oplake.events`; how it gets
-onto the disk in `segments`. Neither Dagster nor DuckDB nor Polars is imported, and a failing disk never breaks the
+Here is one method for every kind of event that agents and gateways send. A call returns when its event is durable. What
+an event looks like is in `oplake.events`; how it gets onto the disk in `segments`; the actions that are open are in
+`actions`. Neither Dagster nor DuckDB nor Polars is imported, and a failing disk never breaks the
 agent: a call says False, and `stats` counts it.
 """
 
@@ -12,18 +12,22 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from oplake.landing.accept import accept
+from oplake import events
+from oplake.landing.accept import Accepted, accept
+from oplake.landing.actions import Action, Open, OpenActions, held
 from oplake.landing.errors import LandingError
+from oplake.landing.from_python import as_json, text_of
 from oplake.landing.history import find_action
 from oplake.landing.identity import new_id
+from oplake.landing.redaction import redact
 from oplake.landing.writer import OS_DISK, SEGMENT_AGE, SEGMENT_BYTES, Disk, SegmentWriter, utc_now
 from oplake.scores import success_score
 
@@ -32,40 +36,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_RECORDS = 1000  # steps and observations of an action; a loop that records more has gone wrong
-MAX_OPEN = 500  # open actions of a recorder; more means that somebody forgets to complete them
 TIMEOUT = timedelta(hours=6)  # an action closes within it, so that a day is settled by the next morning
 
 Completion = dict[str, Any]
 Callback = Callable[[Completion], object]
-
-_BEGUN_FIELDS = (
-    "action_id",
-    "agent_id",
-    "action_type",
-    "goal_id",
-    "parent_action_id",
-    "expected_outcome",
-    "acceptance_criteria",
-    "playbook_ids",
-)
-
-
-@dataclass(frozen=True)
-class Action:
-    """An open action, as its recorder knows it."""
-
-    action_id: str
-    agent_id: str
-    action_type: str
-    goal_id: str | None
-    parent_action_id: str | None
-    expected_outcome: Mapping[str, Any]
-    acceptance_criteria: Sequence[str]
-    playbook_ids: Sequence[str]
-    began_at: datetime
-    step_count: int = 0
-    observation_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,35 +57,15 @@ class Stats:
     open: int = 0
 
 
-def _is_full(action: Action) -> bool:
-    return action.step_count + action.observation_count >= MAX_RECORDS
-
-
-@dataclass(eq=False)
-class _Open:
-    """An open action with its lock: its own records go one by one, those of different actions together."""
-
-    action: Action
-    next_index: int = 0
-    is_closed: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-@contextmanager
-def _held(found: _Open | None) -> Iterator[_Open | None]:
-    """An open action for this thread alone; None when it is unknown or was completed meanwhile."""
-    if found is None:
-        yield None
-        return
-    with found.lock:
-        yield None if found.is_closed else found
-
-
 class Recorder:
     """Writes down the work of agents, durably; for any number of threads, and for asyncio, whose loop it holds up for
     the millisecond or two that a commit takes.
 
-    Values that are not JSON become their text; what is too long is cut; secrets are taken out.
+    Values that are not JSON become their text; what is too long is cut; secrets are taken out. What cannot be accepted,
+    whatever it is, makes a call return False, and raises nothing.
+
+    One recorder at a time goes on with an action. It counts the action's steps by itself: another that records on would
+    use the same numbers, and could complete it with another outcome.
     """
 
     def __init__(
@@ -127,11 +81,14 @@ class Recorder:
 
         Args:
             home: The folder of all of oplake's state (OPLAKE_HOME), or its settings; those of the environment if None.
+                A relative one is where it is now, wherever the process goes later.
             strict: Raise LandingError where a call would return False because its event was not accepted.
             clock: Says what time it is, in UTC.
             on_complete: Called with a summary of each completed action; what they raise is logged.
             disk: What segments are written with.
         """
+        import re2  # noqa: F401  # here, not with the first event: a child forked then would wait for its import forever
+
         folder, segment_bytes, segment_age = _landing(home)
         self._writer = SegmentWriter(
             folder, segment_bytes=segment_bytes, segment_age=segment_age, disk=disk, clock=clock
@@ -139,8 +96,8 @@ class Recorder:
         self._is_strict = strict
         self._clock = clock
         self._callbacks = [on_complete] if callable(on_complete) else list(on_complete)
-        self._lock = threading.Lock()  # of the two below, never held while the disk works
-        self._open: dict[str, _Open] = {}  # oldest first
+        self._open = OpenActions()
+        self._lock = threading.Lock()  # of the stats
         self._stats = Stats()
         _recorders.add(self)
 
@@ -161,25 +118,36 @@ class Recorder:
         Returns the action's id; the empty text, which every other call answers with False, when it was not accepted.
         """
         self.cleanup_expired()
-        self._evict()
-        action = Action(
-            action_id=new_id(),
-            agent_id=agent_id,
-            action_type=action_type,
-            goal_id=goal_id,
-            parent_action_id=parent_action_id or None,
-            expected_outcome=dict(expected_outcome or {}),
-            acceptance_criteria=list(acceptance_criteria or ()),
-            playbook_ids=list(playbook_ids),
-            began_at=self._clock(),
+        begun = self._accept(
+            "action_begun",
+            {
+                "action_id": new_id(),
+                "agent_id": agent_id,
+                "action_type": action_type,
+                "goal_id": goal_id,
+                "parent_action_id": parent_action_id or None,
+                "expected_outcome": {} if expected_outcome is None else expected_outcome,
+                "acceptance_criteria": _listed(acceptance_criteria),
+                "playbook_ids": _listed(playbook_ids),
+            },
         )
-        begun = {name: getattr(action, name) for name in _BEGUN_FIELDS}
-        if not self._land("action_begun", {**begun, "ts": action.began_at}):
+        if begun is None:
             return ""
-        with self._lock:
-            self._open[action.action_id] = _Open(action)
+        found = Open(Action.of(events.decoder.decode(begun.line)))
+        found.lock.acquire()  # whoever evicts it waits until it has begun
+        evicted = self._open.place(found)
+        try:
+            found.is_closed = True  # unless it is written
+            found.is_closed = not self._write(begun)
+        finally:
+            if found.is_closed:
+                self._open.forget(found)
+            found.lock.release()
+            self._evict(evicted)
+        if found.is_closed:
+            return ""
         self._count(begun=1)
-        return action.action_id
+        return found.action.action_id
 
     def record_step(
         self,
@@ -191,26 +159,14 @@ class Recorder:
         actor: str | None = None,
     ) -> bool:
         """Writes down what the agent decided. False for an unknown, completed or full action."""
-        with _held(self._find(action_id)) as held:
-            if held is None or _is_full(held.action):
-                return False
-            accepted = self._land(
-                "step",
-                {
-                    "action_id": action_id,
-                    "step_index": held.next_index,
-                    "description": description,
-                    "state": {} if state is None else state,
-                    "decision": decision,
-                    "confidence": confidence,
-                    "actor": actor,
-                },
-            )
-            if accepted:
-                held.next_index += 1
-                held.action = replace(held.action, step_count=held.action.step_count + 1)
-                self._count(steps=1)
-            return accepted
+        step = {
+            "description": description,
+            "state": {} if state is None else state,
+            "decision": decision,
+            "confidence": confidence,
+            "actor": actor,
+        }
+        return self._record(action_id, "step", step)
 
     def record_observation(
         self,
@@ -221,28 +177,18 @@ class Recorder:
         confidence: float = 1.0,
     ) -> bool:
         """Writes down what the world reported. False for an unknown, completed or full action."""
-        with _held(self._find(action_id)) as held:
-            if held is None or _is_full(held.action):
-                return False
-            accepted = self._land(
-                "observation",
-                {
-                    "action_id": action_id,
-                    "observation_type": observation_type,
-                    "data": {} if data is None else data,
-                    "reported_by": reported_by,
-                    "confidence": confidence,
-                },
-            )
-            if accepted:
-                held.action = replace(held.action, observation_count=held.action.observation_count + 1)
-                self._count(observations=1)
-            return accepted
+        observation = {
+            "observation_type": observation_type,
+            "data": {} if data is None else data,
+            "reported_by": reported_by,
+            "confidence": confidence,
+        }
+        return self._record(action_id, "observation", observation)
 
     def complete_action(self, action_id: str, outcome: Mapping[str, Any] | None = None) -> bool:
         """Says what came of an action. False for an unknown or completed one."""
         found = self._find(action_id)
-        return found is not None and self._complete(found, dict(outcome or {}))
+        return found is not None and self._complete(found, outcome)
 
     def get_action(self, action_id: str) -> Action | None:
         """An open action as it stands; None for an unknown or completed one."""
@@ -252,31 +198,24 @@ class Recorder:
     def attach_action(self, action_id: str) -> bool:
         """Goes on with an action that was begun by another recorder, in another process maybe.
 
-        It is looked up in landing. False when it is not there, is completed, or began more than six hours ago.
+        It is looked up in landing. False when it is not there, is completed, or began more than six hours ago. Whoever
+        attaches goes on alone: the other recorder should leave the action to it.
 
         Raises:
             LandingError: Landing cannot be read, and the recorder is strict.
         """
-        with self._lock:
-            if action_id in self._open:
-                return True
+        if self._find(action_id) is not None:
+            return True
         try:
             found = find_action(
                 self._writer.folder, action_id, since=self._clock() - TIMEOUT - self._writer.segment_age
             )
-        except (LandingError, OSError) as error:
-            return self._refuse(f"cannot look for action {action_id}: {error}", error)
+        except Exception as error:  # noqa: BLE001  # nothing that an agent asks for raises into it
+            return self._refuse(f"cannot look for action {text_of(action_id)}", error)
         if found is None or found.is_completed or found.begun.ts + TIMEOUT <= self._clock():
             return False
-        action = Action(
-            **{name: getattr(found.begun, name) for name in _BEGUN_FIELDS},
-            began_at=found.begun.ts,
-            step_count=len(found.steps),
-            observation_count=len(found.observations),
-        )
-        self._evict()
-        with self._lock:
-            self._open.setdefault(action_id, _Open(action, next_index=found.next_index))
+        action = Action.of(found.begun, steps=len(found.steps), observations=len(found.observations))
+        self._evict(self._open.place(Open(action, next_index=found.next_index)))
         return True
 
     def action(self, agent_id: str, action_type: str, **fields: Any) -> OpenAction:
@@ -288,9 +227,7 @@ class Recorder:
 
     def cleanup_expired(self) -> int:
         """Completes the actions that are open over six hours as `timeout`, and says how many they were."""
-        limit = self._clock() - TIMEOUT
-        with self._lock:
-            expired = [found for found in self._open.values() if found.action.began_at <= limit]
+        expired = self._open.begun_until(self._clock() - TIMEOUT)
         return sum(self._complete(found, {"status": "timeout"}) for found in expired)
 
     # -- Everything else -------------------------------------------------------------------------------------------
@@ -343,7 +280,7 @@ class Recorder:
         try:
             self._writer.flush()
         except LandingError as error:
-            return self._refuse(str(error), error)
+            return self._refuse("what waits cannot be written", error)
         return True
 
     def close(self) -> None:
@@ -358,76 +295,107 @@ class Recorder:
 
     # -- Within ----------------------------------------------------------------------------------------------------
 
-    def _find(self, action_id: str) -> _Open | None:
+    def _find(self, action_id: str) -> Open | None:
         """An open action by its id; one that is over its time is completed as such first."""
-        with self._lock:
-            found = self._open.get(action_id)
+        found = self._open.get(action_id)
         if found is not None and found.action.began_at + TIMEOUT <= self._clock():
             self._complete(found, {"status": "timeout"})
             return None
         return found
 
-    def _evict(self) -> None:
-        """Makes room for one more action by completing the oldest."""
-        while True:
-            with self._lock:
-                oldest = next(iter(self._open.values())) if len(self._open) >= MAX_OPEN else None
-            if oldest is None:
-                return
-            self._complete(oldest, {"status": "evicted", "reason": "max_open_actions"})
-            with self._lock:  # even if the disk would not take its end: the bound is one of memory
-                self._open.pop(oldest.action.action_id, None)
+    def _evict(self, found: Open | None) -> None:
+        """Completes what made room. If that is refused, it is no matter of the action that it made room for."""
+        if found is not None:
+            with suppress(LandingError):
+                self._complete(found, {"status": "evicted", "reason": "max_open_actions"})
 
-    def _complete(self, found: _Open, outcome: dict[str, Any]) -> bool:
-        action_id = found.action.action_id
-        with _held(found) as held:
-            if held is None:
+    def _record(self, action_id: str, kind: Literal["step", "observation"], fields: dict[str, Any]) -> bool:
+        with held(self._find(action_id)) as found:
+            if found is None or found.is_full:
                 return False
-            now = self._clock()
-            if not self._land("action_completed", {"action_id": action_id, "outcome": outcome, "ts": now}):
+            number = {"step_index": found.next_index} if kind == "step" else {}
+            accepted = self._accept(kind, {**fields, **number, "action_id": action_id})
+            return accepted is not None and self._write(accepted, lambda: self._recorded(found, kind))
+
+    def _recorded(self, found: Open, kind: Literal["step", "observation"]) -> None:
+        counts = {"steps" if kind == "step" else "observations": 1}
+        found.count(**counts)
+        self._count(**counts)
+
+    def _complete(self, found: Open, outcome: Any) -> bool:
+        with held(found) as still_open:
+            if still_open is None:
                 return False
-            found.is_closed = True
-        with self._lock:
-            self._open.pop(action_id, None)
-        status = outcome.get("status")
-        self._count(completed=1, timed_out=status == "timeout", evicted=status == "evicted")
-        self._report(found.action, outcome, now)
+            fields = {"action_id": found.action.action_id, "outcome": {} if outcome is None else outcome}
+            completed = self._accept("action_completed", fields)
+            if completed is None or not self._write(completed, lambda: self._completed(found, completed.event)):
+                return False
+        self._report(found.action, completed.event)
         return True
 
-    def _report(self, action: Action, outcome: dict[str, Any], now: datetime) -> None:
-        if not self._callbacks:
-            return
-        completion = {
-            "action_id": action.action_id,
-            "agent_id": action.agent_id,
-            "action_type": action.action_type,
-            "goal_id": action.goal_id,
-            "duration_seconds": (now - action.began_at).total_seconds(),
-            "step_count": action.step_count,
-            "success_score": success_score(outcome, action.expected_outcome),
-        }
+    def _completed(self, found: Open, event: events.Event) -> None:
+        assert isinstance(event, events.ActionCompleted)  # as it was accepted
+        found.is_closed = True
+        self._open.forget(found)
+        status = event.outcome.get("status")
+        self._count(completed=1, timed_out=int(status == "timeout"), evicted=int(status == "evicted"))
+
+    def _report(self, action: Action, event: events.Event) -> None:
+        assert isinstance(event, events.ActionCompleted)  # as it was accepted
         for callback in self._callbacks:
             try:
-                callback(dict(completion))
+                callback(
+                    {
+                        "action_id": action.action_id,
+                        "agent_id": action.agent_id,
+                        "action_type": action.action_type,
+                        "goal_id": action.goal_id,
+                        "duration_seconds": max(0.0, (event.ts - action.began_at).total_seconds()),
+                        "step_count": action.step_count,
+                        "success_score": success_score(event.outcome, action.expected_outcome),
+                    }
+                )
             except Exception:  # a dashboard's error is none of the agent's
                 log.exception("a callback failed for action %s", action.action_id)
 
     def _land(self, kind: str, fields: dict[str, Any]) -> bool:
         """Accepts an event and makes it durable."""
-        now = self._clock()
-        event = {"event_id": new_id(), "ts": now, **fields, "kind": kind}
+        accepted = self._accept(kind, fields)
+        return accepted is not None and self._write(accepted)
+
+    def _accept(self, kind: str, fields: dict[str, Any]) -> Accepted | None:
+        """Makes an event of what an agent handed over; None if it is refused, for whatever reason."""
         try:
-            self._writer.append([accept(event, received_at=now).line])
-        except LandingError as error:
-            return self._refuse(f"a {kind} was not accepted: {error}", error)
+            now = self._clock()
+            return _accepted({"event_id": new_id(), "ts": now, **fields, "kind": kind}, now)
+        except Exception as error:  # noqa: BLE001  # values run code of their own, which may raise anything
+            self._refuse(f"a {kind} was not accepted", error)
+            return None
+
+    def _write(self, accepted: Accepted, taken: Callable[[], None] = lambda: None) -> bool:
+        """Makes an event durable, and calls `taken` when it is or may be.
+
+        An interrupt can strike behind the commit, where nobody knows. What it stopped counts as taken: written again,
+        it would be there twice, while a number that is not there is made good later.
+        """
+        is_refused = False
+        try:
+            self._writer.append([accepted.line])
+        except Exception as error:  # noqa: BLE001  # a disk, or a path, that fails in whatever way
+            is_refused = True
+            return self._refuse("an event was not made durable", error)
+        finally:
+            if not is_refused:
+                taken()
         self._count(events=1)
         return True
 
     def _refuse(self, message: str, error: Exception) -> bool:
         self._count(not_accepted=1)
-        log.error(message)
+        reason = str(error) if isinstance(error, LandingError) else describe(error)
+        log.error("%s: %s", message, redact(reason, {}))  # it may cite what was handed over
         if self._is_strict:
-            raise error if isinstance(error, LandingError) else LandingError(message)
+            raise error if isinstance(error, LandingError) else LandingError(f"{message}: {reason}") from error
         return False
 
     def _count(self, **counts: int) -> None:
@@ -438,8 +406,7 @@ class Recorder:
     def _unlock(self) -> None:
         """In a forked child: threads that held the locks are the parent's."""
         self._lock = threading.Lock()
-        for found in self._open.values():
-            found.lock = threading.Lock()
+        self._open.unlock()
 
 
 class OpenAction:
@@ -460,17 +427,34 @@ class OpenAction:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if error is not None:
-            self.outcome = {**self.outcome, "status": "error", "error": describe(error)}
-        self._recorder.complete_action(self.action_id, self.outcome)
+        if error is None:
+            self._recorder.complete_action(self.action_id, self.outcome)
+            return
+        outcome = self.outcome if isinstance(self.outcome, dict) else {"value": self.outcome}
+        self.outcome = {**outcome, "status": "error", "error": describe(error)}
+        with suppress(LandingError):  # a strict recorder's; the block's own error is the one to see
+            self._recorder.complete_action(self.action_id, self.outcome)
 
-    def step(self, description: str, **fields: Any) -> bool:
+    def step(
+        self,
+        description: str,
+        state: Mapping[str, Any] | None = None,
+        decision: str = "",
+        confidence: float = 0.5,
+        actor: str | None = None,
+    ) -> bool:
         """As `Recorder.record_step`."""
-        return self._recorder.record_step(self.action_id, description, **fields)
+        return self._recorder.record_step(self.action_id, description, state, decision, confidence, actor)
 
-    def observe(self, observation_type: str, data: Mapping[str, Any] | None = None, **fields: Any) -> bool:
+    def observe(
+        self,
+        observation_type: str,
+        data: Mapping[str, Any] | None = None,
+        reported_by: str = "",
+        confidence: float = 1.0,
+    ) -> bool:
         """As `Recorder.record_observation`."""
-        return self._recorder.record_observation(self.action_id, observation_type, data, **fields)
+        return self._recorder.record_observation(self.action_id, observation_type, data, reported_by, confidence)
 
     def complete(self, outcome: Mapping[str, Any] | None = None) -> bool:
         """As `Recorder.complete_action`; the end of the block changes nothing any more."""
@@ -479,8 +463,27 @@ class OpenAction:
 
 def describe(error: BaseException) -> str:
     """An exception in one line: its type, and what it says."""
-    message = str(error)
+    message = text_of(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _accepted(event: dict[str, Any], now: datetime) -> Accepted:
+    try:
+        return accept(event, received_at=now)
+    except LandingError:
+        raise
+    except Exception:  # noqa: BLE001  # a value failed when it was looked into, or another thread changed it just then
+        return accept(as_json(event), received_at=now)
+
+
+def _listed(texts: Any) -> Any:
+    """Any texts as a list; one text is one of them, or it would fall apart into letters."""
+    if texts is None or isinstance(texts, str):
+        return [] if texts is None else [texts]
+    try:
+        return list(texts)
+    except Exception:  # noqa: BLE001  # it is none: it counts as one text
+        return texts
 
 
 def _landing(home: Path | str | Settings | None) -> tuple[Path, int, timedelta]:
@@ -490,8 +493,8 @@ def _landing(home: Path | str | Settings | None) -> tuple[Path, int, timedelta]:
 
         home = Settings()
     if isinstance(home, (str, os.PathLike)):
-        return Path(home) / "landing", SEGMENT_BYTES, SEGMENT_AGE
-    return home.landing, home.segment_bytes, home.segment_age
+        return Path(home).expanduser().absolute() / "landing", SEGMENT_BYTES, SEGMENT_AGE
+    return home.landing.absolute(), home.segment_bytes, home.segment_age
 
 
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
