@@ -214,7 +214,7 @@ def _publish(lake: Lake) -> int:
             lake.replace(ARRIVALS.name, lambda: both, start=None, stop=None, transactions={_PUBLISHED: count + 1})
         elif commits:
             lake.append(ARRIVALS.name, rows, transactions={_PUBLISHED: count + 1})
-    return rows.num_rows
+    return int(rows.num_rows)
 
 
 def _followed(lake: Lake) -> list[str]:
