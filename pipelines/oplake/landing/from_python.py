@@ -30,11 +30,12 @@ def as_json(value: dict[Any, Any]) -> dict[str, Any]:
 
 def _time_or_json(value: Any) -> Any:
     if not isinstance(value, datetime):
-        return _json_of(value, DEPTH - 1)
+        return json_of(value, DEPTH - 1)
     return value if type(value) is datetime else datetime.fromisoformat(value.isoformat())  # such as pandas' own
 
 
-def _json_of(value: Any, depth: int) -> Any:
+def json_of(value: Any, depth: int) -> Any:
+    """A value as JSON has it, so many levels deep; what is none, or deeper, becomes its text."""
     try:
         if isinstance(value, str):
             return str.__str__(value).encode("utf-8", "backslashreplace").decode()
@@ -44,12 +45,12 @@ def _json_of(value: Any, depth: int) -> Any:
         if number is not None:
             return number
         if depth and isinstance(value, (list, tuple)):
-            return [_json_of(item, depth - 1) for item in value]
+            return [json_of(item, depth - 1) for item in value]
         items = _items(value) if depth else None
         if items is not None:
             made: dict[str, Any] = {}
             for key, item in items:
-                made[free_name(_key(key), made)] = _json_of(item, depth - 1)
+                made[free_name(_key(key), made)] = json_of(item, depth - 1)
             return made
     except Exception:  # noqa: BLE001, S110  # it is the code of whoever made the object: its text is what is left
         pass
