@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from types import MappingProxyType, NoneType
-from typing import Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -476,8 +476,18 @@ AnyEvent: Any = None
 for _cls in KINDS.values():
     AnyEvent = _cls if AnyEvent is None else AnyEvent | _cls
 
-decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(AnyEvent)
-"""Decodes one landed line, strictly, into the struct of its kind."""
+if TYPE_CHECKING:
+    decoder: msgspec.json.Decoder[Event]
+    """Decodes one landed line, strictly, into the struct of its kind."""
+
+
+def __getattr__(name: str) -> Any:
+    """Makes `decoder` when somebody asks for it: that takes as long as all else here, and agents pay for imports."""
+    if name != "decoder":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = made = msgspec.json.Decoder(AnyEvent)
+    return made
+
 
 encoder = msgspec.json.Encoder(order="deterministic")
 """Encodes an event as one line without its newline: `kind` first, the keys of free-form objects sorted, no spaces.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import logging
 import time
 from collections import Counter
@@ -21,7 +20,7 @@ from functools import cache
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
-from oplake.events import DEPTH, STRING_CHARS
+from oplake.events import DEPTH, STRING_CHARS, encoder
 from oplake.landing.errors import LandingError
 from oplake.landing.from_python import json_of, text_of
 from oplake.landing.recorder import Recorder, describe
@@ -224,7 +223,7 @@ def _written(value: Any, depth: int) -> Iterator[str]:
     if depth and isinstance(value, Mapping):
         yield "{"
         for number, (key, item) in enumerate(value.items()):
-            yield f"{',' if number else ''}{_encoder.encode(text_of(key)[:SEEN_CHARS])}:"
+            yield f"{',' if number else ''}{_quoted(text_of(key)[:SEEN_CHARS])}:"
             yield from _written(item, depth - 1)
         yield "}"
     elif depth and isinstance(value, (list, tuple)):
@@ -236,10 +235,11 @@ def _written(value: Any, depth: int) -> Iterator[str]:
         yield "]"
     else:
         whole = json_of(value[:SEEN_CHARS] if isinstance(value, (str, bytes, bytearray)) else value, 0)
-        yield _encoder.encode(whole[:SEEN_CHARS] if isinstance(whole, str) else whole)
+        yield _quoted(whole[:SEEN_CHARS] if isinstance(whole, str) else whole)
 
 
-_encoder = json.JSONEncoder(ensure_ascii=False)
+def _quoted(scalar: Any) -> str:
+    return encoder.encode(scalar).decode()
 
 
 @cache

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import msgspec
+
 from oplake import events
 from oplake.landing.accept import Accepted, accept
 from oplake.landing.actions import Action, Open, OpenActions, held
@@ -133,7 +135,7 @@ class Recorder:
         )
         if begun is None:
             return ""
-        found = Open(Action.of(events.decoder.decode(begun.line)))
+        found = Open(Action.of(msgspec.json.decode(begun.line, type=events.ActionBegun)))
         found.lock.acquire()  # whoever evicts it waits until it has begun
         evicted = self._open.place(found)
         try:
