@@ -36,11 +36,11 @@ def _time_or_json(value: Any) -> Any:
 
 def json_of(value: Any, depth: int) -> Any:
     """A value as JSON has it, so many levels deep; what is none, or deeper, becomes its text."""
+    if value is None or value.__class__ is bool:
+        return value
     try:
         if isinstance(value, str):
             return str.__str__(value).encode("utf-8", "backslashreplace").decode()
-        if value is None or isinstance(value, bool):
-            return value
         number = _number(value)
         if number is not None:
             return number
@@ -63,6 +63,10 @@ def _key(key: Any) -> str:
 
 def _number(value: Any) -> bool | int | float | None:
     """A number that JSON can hold, of whatever library; None if it is none."""
+    if value.__class__ is int:  # nearly all are, and to ask for what they can do takes longer
+        return value if INT_MIN <= value <= INT_MAX else None
+    if value.__class__ is float:
+        return value if isfinite(value) else None
     if getattr(value, "shape", None) == () and not isinstance(value, Number):  # such as numpy's bool
         value = value.item()
         if type(value) not in {bool, int, float}:

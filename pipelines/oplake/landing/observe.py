@@ -14,7 +14,6 @@ import functools
 import inspect
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import TracebackType
@@ -28,7 +27,7 @@ from oplake.landing.redaction import redact
 
 log = logging.getLogger(__name__)
 
-SEEN_CHARS = 2000  # of a text before it is cut to less: a secret that begins before the cut has to be seen whole
+SEEN_CHARS = 1000  # of a text before it is cut to less: a secret that begins before the cut has to be seen whole
 ANSWER_CHARS = 80  # of an answer, enough to recognise it
 JSON_CHARS = 100  # of any other result
 ARGUMENT_CHARS = 200  # of one argument, so that the others are seen too
@@ -100,12 +99,11 @@ class Observed:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         duration_ms = (time.perf_counter() - self._started) * 1000
         try:
-            counts: dict[str, int] = {}
+            counts = dict(self._fields.get("redactions", {}))
             failure, summary = _outcome(self.result, error, counts)
-            told = {"output_summary": summary, "error": failure, **self._fields}
-            redactions = Counter(counts) + Counter(told.pop("redactions", None))
+            told = {"output_summary": summary, "error": failure, **self._fields, "redactions": counts}
             measured = {"success": failure is None, "duration_ms": duration_ms}
-            (self._recorder or _default()).op(self._endpoint, **told | measured, redactions=dict(redactions))
+            (self._recorder or _default()).op(self._endpoint, **told | measured)
         except LandingError:
             pass  # a strict recorder has logged and counted it; what the call says is not to be changed
         except Exception as problem:  # noqa: BLE001  # settings, say; the call has nothing to do with it
