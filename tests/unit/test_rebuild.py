@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -115,6 +116,64 @@ def test_a_lost_manifest_loses_nothing(settings: Settings) -> None:
     rebuild(settings, now=LATER)
     assert len(rows(settings, "landed.steps")) == 10
     assert len(Archive(settings.archive).listed()) == 1, "the manifest is made again"
+
+
+def lose(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def rename(path: Path) -> None:
+    path.rename(path.with_name(f"20260105T000000.000000Z-renamed-000001{path.suffix}"))
+
+
+@pytest.mark.parametrize(
+    ("harm", "glob", "what", "left"),
+    [
+        (lose, "archive/*/*.jsonl.zst", "the file is gone; it had 10 events", 10),
+        (cut, "archive/*/*.jsonl.zst", "its bytes changed.*; it had 10 events", 10),
+        (lose, "*-x-*.jsonl", "it is gone, and .* bytes of it were taken in; it had 10 events", 10),
+        (cut, "*-x-*.jsonl", "it was cut: .* bytes of it were taken in, and .* are there", 15),
+        (rename, "*-x-*.jsonl", "it is gone", 20),
+    ],
+)
+def test_a_rebuild_goes_on_with_what_is_left(
+    settings: Settings, harm: Callable[[Path], None], glob: str, what: str, left: int
+) -> None:
+    """Without a way on, one lost segment of thousands keeps the lake from ever being made again."""
+    land(settings, [step(n) for n in range(10)])
+    take_in(settings)
+    upkeep(settings, now=LATER)
+    land(settings, [step(n) for n in range(100, 110)], writer="x")
+    take_in(settings, now=LATER)
+    before = everything(settings)
+    [path] = settings.landing.glob(glob)
+    harm(path)
+    with pytest.raises(LakeError, match=rf"(?s)nothing was replaced:.*{what}.*--what-is-left"):
+        rebuild(settings, now=LATER)
+    assert everything(settings) == before
+    for _ in range(2):  # and again, for the journal goes on telling of what is lost
+        report = rebuild(settings, now=LATER, what_is_left=True)
+        assert len(rows(settings, "landed.steps")) in {left - 1, left}  # a line that was cut is a reject
+        assert [damage.path for damage in report.lost] == [path]
+    assert take_in(settings, now=LATER).bytes == 0
+
+
+def test_what_was_lost_and_is_restored_comes_back(settings: Settings) -> None:
+    land(settings, [step(n) for n in range(10)])
+    land(settings, [step(n) for n in range(100, 110)], writer="x")
+    take_in(settings)
+    before = rows(settings, "landed.steps")
+    [path] = settings.landing.glob("*-x-*.jsonl")
+    data = path.read_bytes()
+    path.unlink()
+    assert rebuild(settings, now=LATER, what_is_left=True).lost
+    path.write_bytes(data)
+    assert rebuild(settings, now=LATER, what_is_left=True).lost == ()
+    assert rows(settings, "landed.steps") == before
 
 
 def test_broken_logs_are_made_anew(settings: Settings) -> None:

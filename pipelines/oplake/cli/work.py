@@ -222,7 +222,11 @@ def rejects_replay(
 
 
 @command(app, "rebuild", panel=KEEP)
-def rebuild() -> None:
+def rebuild(
+    what_is_left: Annotated[
+        bool, typer.Option("--what-is-left", help="Go on without segments that are lost, and say what is lost.")
+    ] = False,
+) -> None:
     """Make every table again from landing alone; it comes out the same. Readers see the old ones until then."""
     from oplake.lake.rebuild import rebuild as make_again
 
@@ -230,10 +234,13 @@ def rebuild() -> None:
         report = make_again(
             settings(),
             now=now(),
+            what_is_left=what_is_left,
             progress=lambda at: say(f"read {at.bytes_done:,} of {at.bytes_total:,} bytes"),
             on_table=lambda name, rows: say(f"{name}: {rows:,} rows"),
         )
     remark(f"Made {len(report.rows)} tables with {sum(report.rows.values()):,} rows, of {report.ingest.bytes:,} bytes.")
+    for damage in report.lost:
+        remark(f"Without {damage.path}: {damage.problem}")
 
 
 @command(app, "upkeep", panel=KEEP)

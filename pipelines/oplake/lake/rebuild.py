@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from oplake.lake.archive import Archive
+from oplake.lake.archive import Archive, Damage
 from oplake.lake.catalog import publish_views
 from oplake.lake.engine import engine
 from oplake.lake.errors import LakeError, SchemaChanged
@@ -25,9 +25,11 @@ from oplake.lake.ingest import APP, IngestReport, Intake, Listener, ingest_lock
 from oplake.lake.landed import INGESTED, LANDED, SEGMENTS, WATERMARK
 from oplake.lake.ledger import ARRIVALS, publish_arrivals, read_ledger
 from oplake.lake.parquet import GROUP_ROWS
+from oplake.lake.remains import GO_ON, Remains, find_losses
 from oplake.lake.spec import TableSpec
 from oplake.lake.tables import Lake
 from oplake.lake.watermark import publish_watermark
+from oplake.landing.errors import LandingError
 from oplake.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,12 +44,14 @@ class RebuildReport:
 
     ingest: IngestReport
     rows: Mapping[str, int]  # of every table that was made again
+    lost: tuple[Damage, ...] = ()  # segments without which, or without the end of which, it was made
 
 
 def rebuild(
     settings: Settings,
     *,
     now: datetime,
+    what_is_left: bool = False,
     progress: Listener | None = None,
     on_table: Callable[[str, int], None] | None = None,
 ) -> RebuildReport:
@@ -58,12 +62,14 @@ def rebuild(
     Args:
         settings: Where landing and lake are.
         now: The present time.
+        what_is_left: Whether to go on without segments that are lost, damaged or cut. They are reported; nothing is
+            removed, so that a later rebuild has them again when they have been restored.
         progress: Called after every durable step of reading landing.
         on_table: Called with the name and the rows of each table when it is in place.
 
     Raises:
         IngestBusy: An ingest is under way; try again.
-        LakeError: Landing or the archive is damaged: nothing was replaced.
+        LakeError: Landing or the archive is not whole: nothing was replaced. The message lists what is lost.
         ModelError: A model cannot be loaded (nothing was replaced) or computed.
     """
     from oplake.models.sql_file import load_models, sql_folder  # lazily: whoever never rebuilds never loads sqlglot
@@ -80,12 +86,13 @@ def rebuild(
         shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
         Archive(settings.archive).relist()
         beside = Lake(settings.home / BESIDE / "lake")
+        lost = find_losses(settings) if what_is_left else []
         try:
-            with Intake(settings, beside, now, progress, is_rebuild=True) as intake:
-                intake.finish()
-                intake.take_in_new()
-                report = intake.report()
-                done = intake.done
+            if what_is_left:
+                names = {damage.segment for damage in lost}
+                report, done = _take_in_all(Remains(settings, beside, now, progress, lost=names))
+            else:
+                report, done = _take_in_whole(Intake(settings, beside, now, progress, is_rebuild=True))
             lake = Lake(settings.lake, retention=settings.vacuum_after)
             specs = [*INGESTED, *(model.spec for model in models)]
             broken = [spec.name for spec in specs if _stand(lake, spec)]
@@ -100,7 +107,33 @@ def rebuild(
         _build_models(settings, lake, models, report.watermark, in_place)
         _renew_arrivals(lake, is_anew=bool(broken))
     publish_views(settings)
-    return RebuildReport(report, rows)
+    return RebuildReport(report, rows, tuple(lost))
+
+
+def _take_in_all(intake: Intake) -> tuple[IngestReport, int]:
+    """Takes in all of landing; what was done, and the number of the last batch."""
+    with intake:
+        intake.finish()
+        intake.take_in_new()
+        return intake.report(), intake.done
+
+
+def _take_in_whole(intake: Intake) -> tuple[IngestReport, int]:
+    """The same, for a landing that has to be whole.
+
+    Raises:
+        LakeError: It is not; the message lists all that is lost, not only what was met first.
+    """
+    try:
+        return _take_in_all(intake)
+    except (LakeError, LandingError) as error:
+        lost = find_losses(intake.settings)
+        if not lost:
+            raise
+        listed = "".join(f"\n  {damage.path}: {damage.problem}" for damage in lost)
+        raise LakeError(
+            f"landing is not whole, and nothing was replaced:{listed}\nRestore from a backup what you can; {GO_ON}"
+        ) from error
 
 
 def _put_in_place(settings: Settings, spec: TableSpec, beside: Lake, lake: Lake, done: int) -> int:

@@ -154,7 +154,7 @@ def read_range(segment: Segment, start: int, limit: int = READ_BYTES) -> Range:
         if start > size:
             raise LandingError(
                 f"{segment.path} has {size} bytes, and {start} were read from it before: it was cut or replaced. "
-                "Restore it from a backup, or rebuild the lake from what is there (oplake rebuild)."
+                "Restore it from a backup, or rebuild the lake from what is there (oplake rebuild --what-is-left)."
             )
         begin = 0
         covered: list[tuple[int, int, Commit]] = []
