@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from tests.landed_events import NOW, event, land, land_bytes, step, take_in
 
+from oplake.lake.archive import Archive
 from oplake.lake.catalog import publish_views
 from oplake.lake.doctor import examine
 from oplake.lake.journal import Journal
-from oplake.lake.ledger import publish_arrivals
-from oplake.lake.tables import Lake
+from oplake.lake.landed import REDACTIONS
+from oplake.lake.ledger import ARRIVALS, provenance, publish_arrivals
+from oplake.lake.tables import Column, Lake, TableSpec
 from oplake.lake.upkeep import upkeep
 from oplake.settings import Settings
 
 pytestmark = pytest.mark.slow  # each examines a whole home
 
 LATER = NOW + timedelta(days=1)
+MODEL = TableSpec("work.model", "A model.", (Column("n", pa.int64(), "a number"),), False, ("n",), ("n",))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +40,11 @@ def well(tmp_path_factory: pytest.TempPathFactory) -> Path:
     upkeep(settings, now=LATER)
     land(settings, [event("note", "n", user_id="u", note="n"), step(1, description="other"), step(1)], writer="x")
     take_in(settings, now=LATER)
-    publish_arrivals(Lake(settings.lake))
+    lake = Lake(settings.lake)
+    lake.create(MODEL)
+    said = provenance(code_version="abc", inputs={"landed.steps": lake.version("landed.steps")}, watermark=NOW)
+    lake.replace(MODEL.name, lambda: pa.table({"n": pa.array([1], pa.int64())}), start=None, stop=None, metadata=said)
+    publish_arrivals(lake)
     return settings.home
 
 
@@ -98,6 +108,43 @@ def break_log(settings: Settings) -> None:
         path.write_text("nonsense")
 
 
+def append_to_log(settings: Settings) -> None:
+    log = Lake(settings.lake).folder("landed.notes") / "_delta_log"
+    (log / f"{len(list(log.glob('*.json'))):020}.json").write_text('{"x')
+
+
+def drop_model(settings: Settings) -> None:
+    shutil.rmtree(Lake(settings.lake).folder(MODEL.name))
+
+
+def drop_arrivals(settings: Settings) -> None:
+    shutil.rmtree(Lake(settings.lake).folder(ARRIVALS.name))
+
+
+def drop_redactions(settings: Settings) -> None:
+    shutil.rmtree(Lake(settings.lake).folder(REDACTIONS.name))
+
+
+def harm_views(settings: Settings) -> None:
+    settings.views.write_bytes(b"garbage" * 999)
+
+
+def lose_manifest(settings: Settings) -> None:
+    Archive(settings.archive).manifest.unlink()
+
+
+def harm_manifest(settings: Settings) -> None:
+    Archive(settings.archive).manifest.write_bytes(b"nonsense\n")
+
+
+def lose_line_of_manifest(settings: Settings) -> None:
+    Archive(settings.archive).manifest.write_bytes(b"")
+
+
+def lose_watermark(settings: Settings) -> None:
+    (settings.landing / "watermark.json").unlink()
+
+
 def drop_table(settings: Settings) -> None:
     shutil.rmtree(Lake(settings.lake).folder("landed.notes"))
 
@@ -159,6 +206,10 @@ def wait(settings: Settings) -> None:
     land(settings, [step(400)], writer="new")
 
 
+SHOWS_TWICE = {edit_row_count, drop_a_commit, lose_line_of_manifest, stale_views, begin_and_die}
+"""What is rightly seen in several places: several tables or segments, or a table and what it disagrees with."""
+
+
 @pytest.mark.parametrize(
     ("harm", "severity", "what", "where", "remedy"),
     [
@@ -166,7 +217,16 @@ def wait(settings: Settings) -> None:
         (harm_parquet, "error", "landed.notes cannot be read", ".parquet", "oplake rebuild"),
         (edit_row_count, "error", "has 1 rows, and its log says 7", ".parquet", "oplake rebuild"),
         (drop_a_commit, "error", "events and rejects were taken in", "landed", "oplake rebuild"),
-        (break_log, "error", "cannot be examined", "landed.ops", "oplake rebuild"),
+        (break_log, "error", "landed.ops: its log cannot be read", "landed.ops", "oplake rebuild"),
+        (append_to_log, "error", "landed.notes: its log cannot be read", "landed.notes", "oplake rebuild"),
+        (drop_model, "error", "table work.model is gone", "model", "oplake run"),
+        (drop_arrivals, "error", "table lake.arrivals is gone", "arrivals", "oplake run"),
+        (drop_redactions, "error", "table lake.redactions is gone", "redactions", "oplake rebuild"),
+        (harm_views, "error", "the views cannot be read", "oplake.duckdb", "oplake upkeep"),
+        (lose_manifest, "warning", "the manifest of the archive is gone", "manifest.jsonl", "oplake upkeep"),
+        (harm_manifest, "error", "damaged line", "manifest.jsonl", "see there"),
+        (lose_line_of_manifest, "warning", "manifest does not list it", ".jsonl.zst", "oplake upkeep"),
+        (lose_watermark, "warning", "watermark of ingest is gone", "watermark.json", "oplake rebuild"),
         (drop_table, "error", "landed.notes is gone", "notes", "oplake rebuild"),
         (flip_archive, "error", "its bytes changed", ".jsonl.zst", "backup"),
         (lose_archive, "error", "the file is gone", ".jsonl.zst", "backup"),
@@ -174,8 +234,8 @@ def wait(settings: Settings) -> None:
         (cut_segment, "error", "it was cut", ".jsonl", "backup"),
         (lose_segment, "error", "taken in is gone", ".jsonl", "backup"),
         (lose_journal, "warning", "journal of ingest is gone", "ingest.journal", "backup"),
-        (harm_journal, "error", "damaged line", "landing", "see there"),
-        (harm_watermark, "error", "is damaged", "landing", "see there"),
+        (harm_journal, "error", "damaged line", "ingest.journal", "see there"),
+        (harm_watermark, "error", "is damaged", "watermark.json", "see there"),
         (stale_views, "warning", "view landed.steps shows 50 rows, and the table has 51", "oplake.duckdb", "upkeep"),
         (lose_views, "warning", "there are no views", "oplake.duckdb", "upkeep"),
         (begin_and_die, "note", "1 batches are begun", "ingest.journal", "oplake run"),
@@ -185,10 +245,13 @@ def wait(settings: Settings) -> None:
 def test_what_is_broken_is_named(
     healthy: Settings, harm: Callable[[Settings], None], severity: str, what: str, where: str, remedy: str
 ) -> None:
+    """And nothing else is: a view is not to blame for the table that it reads, nor a check for what it cannot read."""
     harm(healthy)
     findings = examine(healthy)
     named = [each for each in findings if what in each.what]
     assert named, findings
+    assert len(findings) == 1 or harm in SHOWS_TWICE, findings
+    assert "\n" not in named[0].what
     assert (named[0].severity, where in named[0].where, remedy in named[0].remedy) == (severity, True, True), named[0]
 
 
@@ -209,3 +272,24 @@ def test_looking_changes_nothing(healthy: Settings) -> None:
     before = state()
     examine(healthy)
     assert state() == before
+
+
+def test_a_home_that_cannot_be_written_is_examined(healthy: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may only look, at a mounted backup for example, would be told that nothing can be examined."""
+    make = os.mkdir
+
+    def read_only(path: str | Path, *arguments: int, **options: int) -> None:
+        if Path(path).is_relative_to(healthy.home):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        make(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "mkdir", read_only)  # the gateway to the disk
+    assert examine(healthy) == []
+
+
+def test_a_broken_table_hides_no_missing_one(healthy: Settings) -> None:
+    append_to_log(healthy)
+    drop_model(healthy)
+    drop_redactions(healthy)
+    found = {finding.what.partition(" cannot be read")[0] for finding in examine(healthy)}
+    assert {"table work.model is gone", "table lake.redactions is gone"} < found

@@ -7,7 +7,8 @@ the logs say with what the files hold, and the views with the tables. Nothing is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,17 +23,22 @@ from oplake.lake.engine import engine
 from oplake.lake.errors import LakeError
 from oplake.lake.ingest import APP
 from oplake.lake.journal import Journal, Piece, covered
-from oplake.lake.landed import LANDED, SEGMENTS
-from oplake.lake.ledger import read_ledger
+from oplake.lake.landed import INGESTED, LANDED, SEGMENTS
+from oplake.lake.ledger import ARRIVALS, known_tables, read_ledger
+from oplake.lake.remains import GO_ON
 from oplake.lake.spec import literal, quoted
 from oplake.lake.tables import Lake
+from oplake.lake.watermark import FILE as WATERMARK_FILE
 from oplake.lake.watermark import read_watermark
-from oplake.landing.segments import Segment, segments
+from oplake.landing.segments import SUFFIX, Segment, segments
 from oplake.settings import Settings
 
 READ_BYTES = 1 << 20  # of a segment at a time, to count its lines
 REBUILD = "oplake rebuild makes every table again from landing"
 BACKUP = "restore it from a backup"
+LOST = f"{BACKUP}; without one, {GO_ON}"
+RENEW = "oplake upkeep publishes fresh ones"
+RELIST = "oplake upkeep lists it again"
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,10 @@ def examine(settings: Settings) -> list[Finding]:
     rows: dict[str, int] = {}
     for name in lake.names():
         findings += _guarded(_examine_table, settings, lake, name, rows)
-    findings += _guarded(_examine_counts, settings, lake, rows)
-    findings += _guarded(_examine_views, settings, lake, rows)
+    gone: set[str] = set()
+    findings += _guarded(_examine_missing, lake, rows, gone)
+    findings += _guarded(_examine_counts, settings, lake, rows, gone)
+    findings += _guarded(_examine_views, settings, lake, rows, gone)
     order = ("error", "warning", "note")
     return sorted(findings, key=lambda finding: order.index(finding.severity))
 
@@ -73,7 +81,12 @@ def _guarded(check: Callable[..., Iterator[Finding]], *arguments: object) -> Ite
         yield from check(*arguments)
     except (LakeError, DeltaError, duckdb.Error, OSError) as error:
         where = next((each for each in reversed(arguments) if isinstance(each, str)), "the lake")
-        yield Finding("error", f"it cannot be examined: {error}", where, REBUILD)
+        yield Finding("error", f"it cannot be examined: {_first_line(error)}", where, REBUILD)
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, without the backtrace of delta-rs and the query of DuckDB."""
+    return str(error).partition("\n")[0]
 
 
 def _examine_state(settings: Settings, lake: Lake) -> Iterator[Finding]:
@@ -82,9 +95,8 @@ def _examine_state(settings: Settings, lake: Lake) -> Iterator[Finding]:
     done = lake.transaction(SEGMENTS.name, APP) or 0
     try:
         pending = journal.after(done)
-        read_watermark(settings.landing)
     except LakeError as error:
-        yield Finding("error", str(error), str(settings.landing), "see there")
+        yield Finding("error", str(error), str(journal.path), "see there")
     else:
         if pending:
             yield Finding(
@@ -100,6 +112,17 @@ def _examine_state(settings: Settings, lake: Lake) -> Iterator[Finding]:
                 str(journal.path),
                 f"{BACKUP}; without one, go on: ingest begins a new one",
             )
+    watermark = settings.landing / WATERMARK_FILE
+    try:
+        if read_watermark(settings.landing) is None and done:
+            yield Finding(
+                "warning",
+                "the watermark of ingest is gone: until there is one, no action times out",
+                str(watermark),
+                f"{BACKUP}, or have a new one written: oplake rebuild",
+            )
+    except LakeError as error:
+        yield Finding("error", str(error), str(watermark), "see there")
 
 
 def _examine_landing(settings: Settings, lake: Lake, taken: dict[str, list[tuple[int, int]]]) -> Iterator[Finding]:
@@ -113,13 +136,16 @@ def _examine_landing(settings: Settings, lake: Lake, taken: dict[str, list[tuple
         for segment, _, _, count in told:
             counts[segment] += count
     there = {segment.name: segment for segment in segments(settings.landing)}
-    archived = Archive(settings.archive).entries()
-    for name in sorted(taken.keys() - there.keys() - archived.keys()):
+    archive = Archive(settings.archive)
+    archived = {path.name.partition(SUFFIX)[0] for path in archive.files()}
+    with suppress(LakeError):  # a damaged manifest is named where the archive is examined
+        archived |= archive.listed().keys()
+    for name in sorted(taken.keys() - there.keys() - archived):
         yield Finding(
             "error",
             "a segment that was taken in is gone: its events are in the tables, but not in landing, which is the truth",
-            str(settings.landing / f"{name}.jsonl"),
-            f"{BACKUP}; a rebuild without it loses its events",
+            str(settings.landing / f"{name}{SUFFIX}"),
+            LOST,
         )
     fresh = 0
     for segment in there.values():
@@ -134,11 +160,14 @@ def _examine_segment(segment: Segment, intervals: list[tuple[int, int]], count: 
     end = intervals[-1][1] if intervals else 0
     where = str(segment.path)
     if segment.size < end:
-        yield Finding("error", f"it was cut: {end:,} bytes were taken in and {segment.size:,} are there", where, BACKUP)
+        yield Finding("error", f"it was cut: {end:,} bytes were taken in and {segment.size:,} are there", where, LOST)
         return
     if segment.seal is not None and file_sha256(segment.path) != segment.seal.sha256:
         yield Finding(
-            "error", "its bytes changed after it was sealed: the sha256 is not that of the seal", where, BACKUP
+            "error",
+            "its bytes changed after it was sealed: the sha256 is not that of the seal",
+            where,
+            f"{BACKUP}; without one, remove its .idx file, and it counts as it is",
         )
         return
     if len(intervals) > 1 or (intervals and intervals[0][0] > 0):
@@ -168,9 +197,22 @@ def _count_lines(path: Path, end: int) -> int:
 def _examine_archive(settings: Settings, taken: Mapping[str, list[tuple[int, int]]]) -> Iterator[Finding]:
     """The archived segments."""
     archive = Archive(settings.archive)
+    try:
+        listed = archive.listed()
+    except LakeError as error:
+        yield Finding("error", str(error), str(archive.manifest), "see there")
+        return
     for damage in archive.damages():
-        yield Finding("error", f"archived segment: {damage.problem}", str(damage.path), f"{BACKUP}; rebuild needs it")
-    for entry in archive.entries().values():
+        yield Finding("error", f"archived segment: {damage.problem}", str(damage.path), LOST)
+    unlisted = [each for each in archive.unlisted() if isinstance(each, Archived)]
+    if unlisted and not archive.manifest.exists():
+        what = f"the manifest of the archive is gone; the {len(unlisted)} segments that it listed are there and whole"
+        yield Finding("warning", what, str(archive.manifest), RELIST)
+    else:
+        for entry in unlisted:
+            what = "archived segment: the manifest does not list it; it is whole"
+            yield Finding("warning", what, str(archive.path(entry)), RELIST)
+    for entry in (*listed.values(), *unlisted):
         yield from _examine_entry(archive, entry, taken.get(entry.segment, []))
     for path in sorted(settings.archive.glob("*/*.tmp")):
         yield Finding("note", "what an interrupted move to the archive left", str(path), "remove it")
@@ -205,7 +247,9 @@ def _examine_table(settings: Settings, lake: Lake, name: str, rows: dict[str, in
                 query = f"SELECT count(*), bit_xor(hash(held)) FROM read_parquet({literal(str(path))}) AS held"
                 [(count, _)] = connection.execute(query).fetchall()
             except duckdb.Error as error:
-                yield Finding("error", f"a file of table {name} cannot be read: {error}", str(path), REBUILD)
+                yield Finding(
+                    "error", f"a file of table {name} cannot be read: {_first_line(error)}", str(path), REBUILD
+                )
                 is_whole = False
                 continue
             if count != file.row_count:
@@ -245,17 +289,38 @@ def _expected_rows(commits: list[Commit]) -> dict[date, int] | None:
     return {day: count for day, count in rows.items() if count}
 
 
-def _examine_counts(settings: Settings, lake: Lake, rows: Mapping[str, int]) -> Iterator[Finding]:
+def _examine_missing(lake: Lake, rows: Mapping[str, int], gone: set[str]) -> Iterator[Finding]:
+    """Tables that were there and are gone, noted in `gone`. One that nothing tells of was never made."""
+    known = known_tables(lake)
+    standing = set(lake.names())
+    ingested = {spec.name for spec in INGESTED}
+    if rows.get(SEGMENTS.name) or ingested & (known - standing):
+        known |= ingested  # they are made together
+    if any(name not in ingested for name in standing - {ARRIVALS.name}):
+        known.add(ARRIVALS.name)  # whoever makes a model publishes
+    gone |= known - standing
+    for name in sorted(gone):
+        if name in ingested:
+            remedy = REBUILD
+        elif name == ARRIVALS.name:
+            remedy = "the next oplake run that has something to do writes it again, or oplake rebuild"
+        else:
+            remedy = "oplake run makes it again, if it still has a model"
+        yield Finding("error", f"table {name} is gone", str(lake.folder(name)), remedy)
+
+
+def _examine_counts(
+    settings: Settings, lake: Lake, rows: Mapping[str, int], gone: Collection[str]
+) -> Iterator[Finding]:
     """Landing against the tables: what was taken in, and what stands there."""
     landed = [spec.name for spec in LANDED.values()]
-    missing = [name for name in landed if not lake.exists(name)]
-    if SEGMENTS.name in rows:
-        for name in missing:
-            yield Finding("error", f"table {name} is gone", str(lake.folder(name)), REBUILD)
-    if not all(name in rows for name in (*landed, SEGMENTS.name)) or Journal(settings.landing).after(
-        lake.transaction(SEGMENTS.name, APP) or 0
-    ):
-        return  # named already, or an ingest is half done
+    if not all(name in rows for name in (*landed, SEGMENTS.name)):
+        return  # named already, or nothing was ingested yet
+    try:
+        if Journal(settings.landing).after(lake.transaction(SEGMENTS.name, APP) or 0):
+            return  # an ingest is half done
+    except LakeError:
+        return  # named already
     query = f"SELECT coalesce(sum(events + rejects), 0) FROM ({lake.relation_sql(SEGMENTS.name)})"
     with engine(settings) as connection:
         [(told,)] = connection.execute(query).fetchall()
@@ -267,38 +332,45 @@ def _examine_counts(settings: Settings, lake: Lake, rows: Mapping[str, int]) -> 
             str(lake.root / "landed"),
             REBUILD,
         )
-    read_ledger(lake)  # raises when lake.arrivals and the logs disagree
+    elif not gone and rows.keys() == set(lake.names()):
+        try:
+            read_ledger(lake)
+        except LakeError as error:  # lake.arrivals and the logs disagree
+            yield Finding("error", str(error), str(lake.folder(ARRIVALS.name)), REBUILD)
 
 
-def _examine_views(settings: Settings, lake: Lake, rows: Mapping[str, int]) -> Iterator[Finding]:
-    """The views in `oplake.duckdb` against the tables."""
+def _examine_views(settings: Settings, lake: Lake, rows: Mapping[str, int], gone: Collection[str]) -> Iterator[Finding]:
+    """The views in `oplake.duckdb` against the tables. Those of tables in which something is wrong are left out."""
     where = str(settings.views)
-    renew = "oplake upkeep publishes fresh ones"
     if not settings.views.exists():
         if rows:
-            yield Finding("warning", "there are no views", where, renew)
+            yield Finding("warning", "there are no views", where, RENEW)
         return
-    with duckdb.connect(where, read_only=True) as connection:
+    try:
+        views = duckdb.connect(where, read_only=True)
+    except duckdb.Error as error:
+        yield Finding("error", f"the views cannot be read: {_first_line(error)}", where, RENEW)
+        return
+    with views as connection:
         connection.execute("SET TimeZone = 'UTC'")
         query = "SELECT schema_name || '.' || view_name, sql FROM duckdb_views() WHERE NOT internal"
-        views: dict[str, str] = dict(connection.execute(query).fetchall())
-        for name in lake.names():
-            if name not in views:
-                yield Finding("warning", f"table {name} has no view", where, renew)
+        shown: dict[str, str] = dict(connection.execute(query).fetchall())
+        for name, row_count in rows.items():
+            if name not in shown:
+                yield Finding("warning", f"table {name} has no view", where, RENEW)
                 continue
             schema, table = name.split(".")
             try:
                 query = f"SELECT count(*) FROM {quoted(schema)}.{quoted(table)}"
                 [(count,)] = connection.execute(query).fetchall()
             except duckdb.Error as error:
-                yield Finding("error", f"view {name} cannot be read: {error}", where, renew)
+                yield Finding("error", f"view {name} cannot be read: {_first_line(error)}", where, RENEW)
                 continue
-            if name in rows and count != rows[name]:
-                what = f"view {name} shows {count:,} rows, and the table has {rows[name]:,}: it is of an older version"
-                yield Finding("warning", what, where, renew)
-            elif not all(path in views[name] for path in lake.files(name)):
-                yield Finding("note", f"view {name} is of an older version of the table", where, renew)
-        gone = sorted(views.keys() - set(lake.names()) - {""})
-        for name in gone:
+            if count != row_count:
+                what = f"view {name} shows {count:,} rows, and the table has {row_count:,}: it is of an older version"
+                yield Finding("warning", what, where, RENEW)
+            elif not all(path in shown[name] for path in lake.files(name)):
+                yield Finding("note", f"view {name} is of an older version of the table", where, RENEW)
+        for name in sorted(shown.keys() - set(lake.names()) - set(gone)):
             if not name.startswith("main."):
-                yield Finding("warning", f"view {name} is of a table that is no more", where, renew)
+                yield Finding("warning", f"view {name} is of a table that is no more", where, RENEW)

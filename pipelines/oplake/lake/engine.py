@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -22,9 +24,7 @@ def engine(settings: Settings, *, keeps_order: bool = True) -> Iterator[duckdb.D
         settings: Threads, memory and the home to spill into.
         keeps_order: Whether rows without ORDER BY come as they were read; that costs memory.
     """
-    spill = settings.home / SPILL
-    spill.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="duckdb-", dir=spill) as folder:
+    with _spill(settings.home / SPILL) as folder:
         config: dict[str, str | bool | int | float | list[str]] = {
             "threads": settings.duckdb_threads,
             "memory_limit": settings.duckdb_memory,
@@ -35,3 +35,14 @@ def engine(settings: Settings, *, keeps_order: bool = True) -> Iterator[duckdb.D
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")  # it writes to the terminal of whoever imports us
             yield connection
+
+
+def _spill(within: Path) -> TemporaryDirectory[str]:
+    """A folder to spill into; the system's where the home cannot be written, as that of somebody who only looks."""
+    try:
+        within.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix="duckdb-", dir=within)
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
+        return TemporaryDirectory(prefix="oplake-duckdb-")

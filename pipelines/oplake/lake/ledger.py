@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ import stamina
 
 from oplake.lake import delta_log
 from oplake.lake.commit import Commit, inputs_of, inputs_text, provenance
-from oplake.lake.errors import LakeError, Overtaken
+from oplake.lake.errors import LakeError, LogBroken, Overtaken
 from oplake.lake.landed import INGESTED, LANDED, SEGMENTS, TIME, WATERMARK
 from oplake.lake.spec import DAY, Column, TableSpec, literal
 from oplake.lake.tables import Lake
@@ -166,14 +167,20 @@ def check_landed(lake: Lake) -> None:
 
 
 def known_tables(lake: Lake) -> set[str]:
-    """Every table that there is, or that `lake.arrivals` or a commit tells of."""
+    """Every table that there is, or that `lake.arrivals` or a commit tells of, as far as they can be read."""
     names = set(lake.names())
-    with duckdb.connect() as connection:
-        told = _published_commits(lake, connection, _copy_version(lake))
+    told: list[Commit] = []
+    with suppress(LogBroken, duckdb.Error), duckdb.connect() as connection:
+        told += _published_commits(lake, connection, _copy_version(lake))
     names.update(commit.table for commit in told)
-    for commit in (*told, *(commit for table in _followed(lake) for commit in lake.commits(table).commits)):
-        names.update(table for table, version in commit.inputs.items() if version >= 0)
-    return names
+    for table in _followed(lake):
+        with suppress(LogBroken):
+            told += lake.commits(table).commits
+    return names.union(*(_there(commit.inputs) for commit in told))
+
+
+def _there(inputs: Mapping[str, int]) -> set[str]:
+    return {table for table, version in inputs.items() if version >= 0}
 
 
 def publish_arrivals(lake: Lake) -> int:
