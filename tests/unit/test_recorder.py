@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,11 +26,11 @@ from hypothesis import strategies as st
 
 import oplake.landing.actions as module
 from oplake.landing.actions import MAX_OPEN, MAX_RECORDS
+from oplake.landing.disk import OsDisk
 from oplake.landing.errors import DiskFull, LandingError
 from oplake.landing.identity import Identities, new_id
 from oplake.landing.recorder import TIMEOUT, OpenAction, Recorder
 from oplake.landing.segments import segments
-from oplake.landing.writer import OsDisk
 from oplake.scores import success_score
 from oplake.settings import Settings
 
@@ -80,16 +81,19 @@ class WaitingDisk(OsDisk):
 
 
 class InterruptedDisk(OsDisk):
-    """A disk on which Ctrl-C strikes when what was written is durable."""
+    """A disk on which a signal strikes when what was written is durable; Ctrl-C, unless there is a handler."""
 
     def __init__(self) -> None:
         self.strikes = False
+        self.handler: Callable[[], object] | None = None
 
     def sync(self, descriptor: int) -> None:
         super().sync(descriptor)
         if self.strikes:
             self.strikes = False
-            raise KeyboardInterrupt
+            if self.handler is None:
+                raise KeyboardInterrupt
+            self.handler()
 
 
 class Ambiguous:
@@ -609,6 +613,25 @@ def test_what_was_interrupted_behind_the_commit_counts_as_taken(tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt):
         recorder.begin_action("a", "t")
     assert recorder.stats().open == 0
+
+
+def test_a_signal_handler_may_end_the_action_whose_step_it_struck(tmp_path: Path) -> None:
+    """As on SIGTERM. A lock that does not let its own thread in again would keep the agent from ever ending."""
+    disk = InterruptedDisk()
+    recorder = Recorder(tmp_path, disk=disk)
+    action_id = recorder.begin_action("a", "t")
+    taken: list[bool] = []
+
+    def handle() -> None:
+        taken.append(recorder.record_observation(action_id, "signal"))
+        taken.append(recorder.complete_action(action_id, {"status": "error", "error": "SIGTERM"}))
+
+    disk.handler, disk.strikes = handle, True
+    assert recorder.record_step(action_id, "struck")
+    assert taken == [True, True]
+    assert recorder.record_step(action_id, "too late") is False
+    recorder.close()
+    assert [len(landed(tmp_path, kind)) for kind in ("step", "observation", "action_completed")] == [1, 1, 1]
 
 
 def test_a_relative_home_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

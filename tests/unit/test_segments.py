@@ -20,9 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oplake.landing.writer as writer_module
+from oplake.landing.disk import OsDisk
 from oplake.landing.errors import DiskFull, LandingError
 from oplake.landing.segments import Range, Segment, look_at, read_range, recover, segments
-from oplake.landing.writer import OsDisk, SegmentWriter
+from oplake.landing.writer import SegmentWriter
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -459,7 +460,7 @@ def test_a_signal_handler_that_raises_anywhere_leaves_a_writer_that_goes_on(tmp_
     number = 0
     while _is_struck(tmp_path / str(number), number):
         number += 1
-    assert number > 50  # places
+    assert number > 30  # places
 
 
 def _is_struck(folder: Path, number: int) -> bool:

@@ -88,7 +88,7 @@ class Remains(Intake):
     ) -> None:
         super().__init__(settings, lake, now, progress, is_rebuild=True)
         self.journal = _JournalWithout(settings.landing, lost)
-        self._source = _SourceWithout(settings, self._work, lost)
+        self._source = _SourceWithout(settings, self._work, now=self.now, lost=lost)
 
 
 class _JournalWithout(Journal):
@@ -108,8 +108,8 @@ class _JournalWithout(Journal):
 class _SourceWithout(Source):
     """The segments that are left; one that was cut still lies in landing, and is read up to where it ends."""
 
-    def __init__(self, settings: Settings, work: Path, lost: Collection[str]) -> None:
-        super().__init__(settings, work)
+    def __init__(self, settings: Settings, work: Path, *, now: datetime, lost: Collection[str]) -> None:
+        super().__init__(settings, work, now=now)
         self._lost = lost
 
     @cached_property

@@ -1,6 +1,8 @@
 """The actions that a recorder has open: what it knows of each, and how many there may be.
 
-This is memory only, for any number of threads. What is written of an action, and when it ends, is in `recorder`.
+This is memory only, for any number of threads. A signal handler may call in the middle of a call of its own thread,
+which it cannot wait for; so every lock lets its own thread in again. What is written of an action, and when it ends, is
+in `recorder`.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class Open:
     action: Action
     next_index: int = 0
     is_closed: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def is_full(self) -> bool:
@@ -91,7 +93,7 @@ class OpenActions:
     """The open actions of one recorder by their ids, never more than MAX_OPEN."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._open: dict[str, Open] = {}  # oldest first
 
     def __len__(self) -> int:
@@ -127,6 +129,6 @@ class OpenActions:
 
     def unlock(self) -> None:
         """In a forked child: threads that held the locks are the parent's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for found in self._open.values():
-            found.lock = threading.Lock()
+            found.lock = threading.RLock()

@@ -25,12 +25,13 @@ import msgspec
 from oplake import events
 from oplake.landing.accept import Accepted, accept
 from oplake.landing.actions import Action, Open, OpenActions, held
+from oplake.landing.disk import OS_DISK, Disk
 from oplake.landing.errors import LandingError
 from oplake.landing.from_python import as_json, text_of
 from oplake.landing.history import find_action
 from oplake.landing.identity import new_id
 from oplake.landing.redaction import redact
-from oplake.landing.writer import OS_DISK, SEGMENT_AGE, SEGMENT_BYTES, Disk, SegmentWriter, utc_now
+from oplake.landing.writer import SEGMENT_AGE, SEGMENT_BYTES, SegmentWriter, utc_now
 from oplake.scores import success_score
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Recorder:
         self._clock = clock
         self._callbacks = [on_complete] if callable(on_complete) else list(on_complete)
         self._open = OpenActions()
-        self._lock = threading.Lock()  # of the stats
+        self._lock = threading.RLock()  # of the stats
         self._stats = Stats()
         _recorders.add(self)
 
@@ -407,7 +408,7 @@ class Recorder:
 
     def _unlock(self) -> None:
         """In a forked child: threads that held the locks are the parent's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._open.unlock()
 
 

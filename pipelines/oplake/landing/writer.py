@@ -1,14 +1,13 @@
 """Writing segments: every accepted event is durable before anyone is told so.
 
-Here are the group commit of threads that write at the same time (`SegmentWriter`), and the disk as tests replace it
-(`Disk`). What a segment looks like, and how it is read and recovered, is in `oplake.landing.segments`.
+Here is the group commit of threads that write at the same time (`SegmentWriter`). What a segment looks like, and how it
+is read and recovered, is in `oplake.landing.segments`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import logging
 import os
@@ -20,12 +19,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
+from oplake.landing.disk import OS_DISK, Disk
 from oplake.landing.errors import DiskFull, LandingError
-from oplake.landing.segments import INDEX_SUFFIX, NAME_CHARS, NAME_TIME, SUFFIX, Commit, Seal, fdatasync
+from oplake.landing.segments import INDEX_SUFFIX, NAME_CHARS, NAME_TIME, SUFFIX, Commit, Seal
 
 log = logging.getLogger(__name__)
 
@@ -43,88 +42,6 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 def utc_now() -> datetime:
     """The present time in UTC: the clock at the gateway."""
     return datetime.now(UTC)
-
-
-class Disk(Protocol):
-    """What a writer needs of a disk; tests put one in its place that fails."""
-
-    def make_folder(self, folder: Path) -> None:
-        """Makes a folder, and the entries that lead to it durable; it may be there already."""
-
-    def free(self, folder: Path) -> int:
-        """Bytes that still fit."""
-
-    def create(self, path: Path) -> int:
-        """Creates a file, opens it for appending and takes its flock.
-
-        Raises:
-            FileExistsError: There is one.
-        """
-
-    def rename(self, old: Path, new: Path) -> None:
-        """Gives a file another name, at once."""
-
-    def sync_folder(self, folder: Path) -> None:
-        """Makes the entries of a folder durable."""
-
-    def write(self, descriptor: int, data: memoryview) -> int:
-        """Appends the beginning of `data` and says how many bytes that were."""
-
-    def sync(self, descriptor: int) -> None:
-        """Makes what was written durable (fdatasync)."""
-
-    def is_at(self, descriptor: int, path: Path) -> bool:
-        """Whether an open file still stands under this name."""
-
-    def close(self, descriptor: int) -> None:
-        """Closes a file; its flock is free then."""
-
-
-class OsDisk:
-    """The disk of this machine."""
-
-    def make_folder(self, folder: Path) -> None:
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in missing:
-            self.sync_folder(path.parent)
-
-    def free(self, folder: Path) -> int:
-        room = os.statvfs(folder)
-        return room.f_bavail * room.f_frsize
-
-    def create(self, path: Path) -> int:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return descriptor
-
-    def rename(self, old: Path, new: Path) -> None:
-        old.rename(new)
-
-    def sync_folder(self, folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def write(self, descriptor: int, data: memoryview) -> int:
-        return os.write(descriptor, data)
-
-    def sync(self, descriptor: int) -> None:
-        fdatasync(descriptor)
-
-    def is_at(self, descriptor: int, path: Path) -> bool:
-        try:
-            return os.path.samestat(os.fstat(descriptor), path.stat())
-        except FileNotFoundError:
-            return False
-
-    def close(self, descriptor: int) -> None:
-        os.close(descriptor)
-
-
-OS_DISK = OsDisk()
 
 
 @dataclass(eq=False)
