@@ -678,6 +678,55 @@ def test_bytes_that_are_no_text_are_kept_in_base64_and_redacted_all_the_same(raw
     assert kept == raw.replace(b"hunter2", b"[redacted:password]")
 
 
+def kept_of(raw: bytes) -> tuple[bytes, dict[str, int]]:
+    """What a reject keeps of bytes, and what was counted; taking it in again changes nothing."""
+    accepted = reject(raw, reason="r", origin="o", line=0, byte_offset=0, received_at=NOW)
+    assert accept_landed(accepted.line).line == accepted.line
+    event = fields(accepted)
+    text = event.get("raw", "")
+    kept = base64.b64decode(text) if event.get("raw_encoding") == "base64" else text.encode()
+    return kept, event.get("redactions", {})
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (rb'{"kind":"zz", "\u0070assword":"hunter2"}', b'{"kind":"zz","password":"[redacted:password]"}'),
+        (b'{"password": ["a1", {"v": "b2"}]}', b'{"password":["[redacted:password]",{"v":"[redacted:password]"}]}'),
+        (b'{"password":12345,"a":1}', b'{"password":"[redacted:password]","a":1}'),
+        (
+            rb'{"a":1,"a":1e999,"b":"\ud800","secrets":{"x":"y1"}}',
+            rb'{"a":1,"a":1e999,"b":"\ud800","secrets":{"x":"[redacted:secret]"}}',
+        ),
+        (b'[{"key":"DB_PASSWORD","x":0,"value":"y"}]', b'[{"key":"DB_PASSWORD","x":0,"value":"[redacted:password]"}]'),
+        (rb'{ "b": "\u00e9", "password" : "hunter2" }', rb'{ "b": "\u00e9", "password" : "[redacted:password]" }'),
+        (rb'{ "a": 1.0, "b": "\u00e9\u0000" }', rb'{ "a": 1.0, "b": "\u00e9\u0000" }'),
+        (b'{"kind":"zz", "password":"hunter2"', b'{"kind":"zz", "password":"[redacted:password]"'),
+        (b"[" * 100_000, b"[" * 100_000),
+    ],
+    ids=lambda raw: repr(raw)[:40],
+)  # fmt: skip
+def test_a_reject_that_is_json_is_freed_of_secrets_as_an_event_is(raw: bytes, kept: bytes) -> None:
+    """Decoding and encoding it would be shorter, and lose the key that stands twice for which it was refused."""
+    found, counts = kept_of(raw)
+    assert found == kept
+    assert sum(counts.values()) == kept.count(b"[redacted:")
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_reject_in_utf_16_is_read_as_such(codec: str) -> None:
+    """As bytes, `password` has NULs between its letters, and no rule sees it."""
+    for text in ('{"kind":"note","password":"hunter2","b":"ä😀"}', 'password="hunter2" ä'):
+        raw = text.encode(codec)
+        kept, counts = kept_of(raw)
+        assert kept == text.replace("hunter2", "[redacted:password]").encode(codec)
+        assert counts == {"password": 1}
+    lines = "\nа password=hunter2\nnothing".encode(codec).split(b"\n")  # as they are read: cut within a character
+    assert all(b"h\0u\0n" not in kept_of(line)[0] for line in lines)
+    for raw in (b"\xff\xfe\xff", b"\0\xd8" * 9, bytes(range(256)), b"\0" * 99, "nichts ä".encode(codec) + b"\n"):
+        assert kept_of(raw) == (raw, {})
+
+
 def test_a_huge_reject_keeps_its_beginning_and_its_true_length() -> None:
     raw = "ä".encode() * (REJECT_BYTES // 2 + 10)
     accepted = reject(b"x" + raw, reason="r", origin="o", line=0, byte_offset=0, received_at=NOW)

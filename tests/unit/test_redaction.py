@@ -215,6 +215,43 @@ def test_other_services_keys_are_taken_out(secret: str, context: str) -> None:
         ('password="first" secret="second"', 'password="[redacted:password]" secret="[redacted:secret]"'),
         ("-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY----- after", "[redacted:private_key] after"),
         ("-----BEGIN PRIVATE KEY-----\\nMII\\ncut here", "[redacted:private_key]"),
+        # Letters only, where a line says nothing else
+        ("DB_PASSWORD: letmeinplease", "DB_PASSWORD: [redacted:password]"),
+        ("password = letmeinplease\nuser = me", "password = [redacted:password]\nuser = me"),
+        ("a: 1\n  api_key: abcdefghijklmnop\nb: 2", "a: 1\n  api_key: [redacted:api_key]\nb: 2"),
+        ("set DB_PASSWORD: letmein", "set DB_PASSWORD: [redacted:password]"),
+        ("curl -H 'X-Api-Key: abcdefgh' x", "curl -H 'X-Api-Key: [redacted:api_key]' x"),
+        ("user=me\\npassword=letmein\\nhost=h", "user=me\\npassword=[redacted:password]\\nhost=h"),
+        ("password=abc", "password=[redacted:password]"),
+        ('["--password=letmein"]', '["--password=[redacted:password]"]'),
+        # Places that are made for secrets
+        ("Authorization: Bearer abcDEFghiJKLmnoPQR", "Authorization: Bearer [redacted:bearer]"),
+        ("Authorization: bearer abcdefghijkl", "Authorization: bearer [redacted:bearer]"),
+        ("sent bearer abcDEFghiJKLmnoPQR along", "sent bearer [redacted:bearer] along"),
+        ("sk-proj-abcdefghijklmnopqrstuvwxyzABCDEF", "[redacted:openai_key]"),
+        ("pass=hunter2", "pass=[redacted:password]"),
+        ('{"user": "u", "pass": "hunter2"}', '{"user": "u", "pass": "[redacted:password]"}'),
+        ("SMTP_PASS: hunter2", "SMTP_PASS: [redacted:password]"),
+        ("postgres://u:pa/ss1@h/db", "postgres://u:[redacted:url_password]@h/db"),
+        ("postgres+asyncpg://u:pa#ss1@h/db?mail=a@b", "postgres+asyncpg://u:[redacted:url_password]@h/db?mail=a@b"),
+        ("jdbc:oracle:thin:scott/tiger1@//h:1521/x", "jdbc:oracle:thin:scott/[redacted:url_password]@//h:1521/x"),
+        ("https://x.example/c?sv=2020&sig=abc%2Fdef123&se=x", "https://x.example/c?sv=2020&sig=[redacted:signed_url]&se=x"),
+        ("https://s3/x?X-Amz-Signature=deadbeefdeadbeef", "https://s3/x?X-Amz-Signature=[redacted:signed_url]"),
+        ("Cookie: sessionid=abc123def456; theme=dark", "Cookie: [redacted:cookie]"),
+        ("{'Set-Cookie': 'id=a3f; Path=/; HttpOnly'}", "{'Set-Cookie': '[redacted:cookie]; HttpOnly'}"),
+        ("mysql -u root -phunter2 db", "mysql -u root -p[redacted:password] db"),
+        ("mysqldump -p'hunter2' db > x", "mysqldump -p'[redacted:password]' db > x"),
+        ("curl -u admin:hunter2 http://h", "curl -u admin:[redacted:password] http://h"),
+        ("curl -s --user 'admin:hunter2' http://h", "curl -s --user 'admin:[redacted:password]' http://h"),
+        ("sshpass -p hunter2 ssh x", "sshpass -p [redacted:password] ssh x"),
+        ("redis-cli -h h -a hunter2 ping", "redis-cli -h h -a [redacted:password] ping"),
+        ("docker login -u me -p hunter2 r.io", "docker login -u me -p [redacted:password] r.io"),
+        ('["mysql", "--password", "hunter2"]', '["mysql", "--password", "[redacted:password]"]'),
+        ("<password>hunter2</password>", "<password>[redacted:password]</password>"),
+        ("<ns:password type='x'>hunter2</ns:password>", "<ns:password type='x'>[redacted:password]</ns:password>"),
+        ('<add key="Password" value="hunter2"/>', '<add key="Password" value="[redacted:password]"/>'),
+        ("- name: DB_PASSWORD\n  value: hunter2", "- name: DB_PASSWORD\n  value: [redacted:password]"),
+        ('{"name": "DB_PASSWORD", "value": "hunter2"}', '{"name": "DB_PASSWORD", "value": "[redacted:password]"}'),
     ],
 )  # fmt: skip
 def test_secrets_are_replaced_and_what_stands_around_them_stays(text: str, expected: str) -> None:
@@ -264,6 +301,31 @@ INNOCENT = [
     "lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore",
     "diff --git a/x.py b/x.py\n@@ -1,3 +1,4 @@\n-    return token\n+    return token.strip()\n",
     "[redacted:password]",
+    # Prose
+    "the password: please reset it",
+    "Password: please reset it before Friday",
+    "Password: incorrect\nToken: expired\nAPI_KEY: required",
+    "- password: required\n| password | required |\nname: password",
+    "All tests pass: 12 of 12, the first pass: step2, pass=3/4, pass: layer 12, pass: 2026-01-05T12:00:00Z, pass: 120ms",
+    "accept cookies: all; Cookie: yes; the cookie: theme",
+    "a bearer internationalization, and the bearer AuthenticationHandler was used",
+    "Authorization: Bearer authentication is needed",
+    # Code
+    "token = get_token()\ntoken = args.token\npassword = user_input\npassword = userInput\nlet token = match",
+    "self.password = plaintext\nconfig.secret = whatever",
+    "password: str\npassword: SecretStr\ntoken: Token\ndb_password: Optional[str] = None\npassword: string;\nDB_PASSWORD: str",
+    "f(password=plain, x=1); def g(password=plain): password=e,t=1; if (password=='') {",
+    "PASSWORD=${X} password=$PASS password: ${DB_PASSWORD} password: <your password>",
+    'Authorization: Bearer $TOKEN, "Authorization: Bearer {token}", Authorization: Bearer <token>',
+    "document.cookie = 'a=b'",
+    "sk-proj-is-a-name-of-a-long-project",
+    # Commands, addresses and markup
+    "mysql -u root -p\nmysql -h h -P 3306 -u root -p mydb; docker run -p 8080:80 x && docker login && sshpass -e ssh x",
+    'curl -u http://example.com; curl -U agent http://h:80; curl -o out http://h:80/x; curl -u "$USER:$PASS" http://h',
+    "redis-cli -h host; docker login --password-stdin registry.io; ['--password', '--token']",
+    "http://host:8080/a/@me https://registry:4873/@scope/pkg postgres://localhost:5432/db?user=a@b",
+    "https://x.example/y?sig=1 signature=sha256",
+    '<label for="password">Password</label><input type="password" placeholder="Password"><token></token>',
 ]
 
 
@@ -366,6 +428,89 @@ def test_a_number_under_password_is_hidden_and_a_flag_is_not() -> None:
     assert json.loads(accepted.line)["extra"] == {"password": "[redacted:password]", "token": 7, "secret": True}
 
 
+# -- Where a value stands ----------------------------------------------------------------------------------------------
+
+
+def in_a_step(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+    """A state as it is landed, and what was counted; landing it again changes nothing."""
+    step = {"kind": "step", "event_id": "e", "action_id": "a", "step_index": 0, "description": "d", "state": state}
+    line = accept(step, received_at=datetime(2026, 1, 5, tzinfo=UTC)).line
+    assert accept(line, received_at=datetime(2026, 1, 5, tzinfo=UTC)).line == line
+    landed = json.loads(line)
+    return landed["state"], landed.get("redactions", {})
+
+
+KEY_LINES = ["-----BEGIN RSA PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED", "", "MIIEowIBAAKCAQEAabc", "MIIsecond", "-----END RSA PRIVATE KEY-----"]  # fmt: skip
+PLACED: list[tuple[Any, Any]] = [
+    ({"password": {"value": "hunter2"}}, {"password": {"value": "[redacted:password]"}}),
+    ({"secrets": {"STRIPE": "abc", "B": ["x"]}}, {"secrets": {"STRIPE": "[redacted:secret]", "B": ["[redacted:secret]"]}}),
+    ({"credentials": {"user": "u", "pass": "abc"}}, {"credentials": {"user": "u", "pass": "[redacted:password]"}}),
+    ({"credentials": [{"host": "h", "key": {"x": "y"}}]}, {"credentials": [{"host": "h", "key": {"x": "y"}}]}),
+    ({"token": {"value": "abc1", "expires_at": "2026-01-05"}}, {"token": {"value": "[redacted:token]", "expires_at": "2026-01-05"}}),
+    ({"password": {"value": 1234, "tries": 3}}, {"password": {"value": "[redacted:password]", "tries": 3}}),
+    ({"username": "u", "pass": "letmein"}, {"username": "u", "pass": "[redacted:password]"}),
+    ({"pass": "hunter2"}, {"pass": "[redacted:password]"}),
+    ({"env": [{"name": "DB_PASSWORD", "value": "x"}]}, {"env": [{"name": "DB_PASSWORD", "value": "[redacted:password]"}]}),
+    ({"tags": [{"Value": "x", "Key": "api-key"}]}, {"tags": [{"Value": "[redacted:api_key]", "Key": "api-key"}]}),
+    ({"headers": [["Authorization", "Basic dXNlcjpwYXNz"]]}, {"headers": [["Authorization", "[redacted:token]"]]}),
+    ({"headers": [["Cookie", "sid=abc"], ["Host", "h"]]}, {"headers": [["Cookie", "[redacted:cookie]"], ["Host", "h"]]}),
+    ({"headers": {"Set-Cookie": "sid=abc"}}, {"headers": {"Set-Cookie": "[redacted:cookie]"}}),
+    ({"argv": ["mysql", "--password", "hunter2", "db"]}, {"argv": ["mysql", "--password", "[redacted:password]", "db"]}),
+    ({"argv": ["mysql", "-u", "root", "-phunter2"]}, {"argv": ["mysql", "-u", "root", "-p[redacted:password]"]}),
+    ({"argv": ["/bin/sshpass", "-p", "x1", "ssh"]}, {"argv": ["/bin/sshpass", "-p", "[redacted:password]", "ssh"]}),
+    ({"argv": ["curl", "-u", "me:x1", "http://h"]}, {"argv": ["curl", "-u", "me:[redacted:password]", "http://h"]}),
+    ({"argv": ["redis-cli", "-a", "x1"]}, {"argv": ["redis-cli", "-a", "[redacted:password]"]}),
+    ({"argv": ["docker", "login", "-p", "x1"]}, {"argv": ["docker", "login", "-p", "[redacted:password]"]}),
+    ({"lines": [*KEY_LINES, "after"]}, {"lines": [*["[redacted:private_key]"] * 2, "", *["[redacted:private_key]"] * 3, "after"]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("state", "expected"), PLACED, ids=lambda value: str(value)[:40])
+def test_what_is_secret_by_where_it_stands_is_hidden(state: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Looking at strings one by one sees neither the key above a nested value nor the flag before an argument."""
+    after, counts = in_a_step(state)
+    assert after == expected
+    assert sum(counts.values()) == json.dumps(expected).count("[redacted:")
+    assert accept_both_ways({"state": state})
+
+
+def accept_both_ways(fields: dict[str, Any]) -> bool:
+    step = {"kind": "step", "event_id": "e", "action_id": "a", "step_index": 0, "description": "d", **fields}
+    now = datetime(2026, 1, 5, tzinfo=UTC)
+    return accept(step, received_at=now).line == accept(json.dumps(step).encode(), received_at=now).line
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"properties": {"password": {"type": "string", "description": "of the user"}, "api_key": {"type": "string"}}},
+        {"password": {"min_length": 8, "policy": "strict", "message": "too short", "required": True}},
+        {"token": {"text": "the", "index": 3, "logprob": -0.5}, "authorization": {"by": "alice", "status": "approved"}},
+        {"required": ["password", "username"], "columns": [["password", "email"], ["token", "word"]]},
+        {"fields": [{"name": "reset the password", "value": "done"}, {"name": "colour", "value": "red"}]},
+        {"pass": "yes", "fail": 3, "tests": {"pass": 12}, "phase": {"name": "n", "pass": "second"}},
+        {"cookie": "chocolate", "cookies": ["oat", "rye"], "consent": {"name": "cookie", "value": "all"}},
+        {"argv": ["docker", "run", "-p", "8080:80"], "flags": ["--password", "--token", "--max-tokens", "100"]},
+        {"findings": ["it has -----BEGIN CERTIFICATE-----", "and the next finding"]},
+    ],
+    ids=lambda state: str(state)[:40],
+)  # fmt: skip
+def test_what_only_stands_near_a_name_of_a_secret_stays(state: dict[str, Any]) -> None:
+    assert in_a_step(state) == (state, {})
+
+
+def test_a_list_of_findings_is_not_taken_for_the_lines_of_a_key() -> None:
+    """The rule for texts takes all that follows a key without an end; in a list that would be every other finding."""
+    after, _ = in_a_step({"findings": ["has -----BEGIN PRIVATE KEY-----", "it also has, as said, another problem"]})
+    assert after["findings"] == ["has [redacted:private_key]", "it also has, as said, another problem"]
+
+
+def test_a_key_that_was_a_secret_itself_says_nothing_of_its_value() -> None:
+    """`[redacted:github_token]` reads like the name of a token, so that accepting a line again would hide more."""
+    key = "ghp_" + "a1" * 18
+    assert in_a_step({key: "kept"}) == ({"[redacted:github_token]": "kept"}, {"github_token": 1})
+
+
 # -- The marks ---------------------------------------------------------------------------------------------------------
 
 PIECES = ["pass", "phrase", "word", "wd", "code", "pwd", "contrase\u00f1a", "db", "database", "key", "keys", "user", "admin", "root", "api", "auth", "access", "private", "ssh", "secret", "credential", "token", "authorization", "s", "S", "x", "1", "_", "-", ".", " ", "\n", "\t", '"', "\\", "\x01", "\u00e9", "\u017f", "\u212a"]  # fmt: skip
@@ -393,16 +538,17 @@ def test_every_name_of_a_secret_has_its_mark(name: str) -> None:
 
 
 FORMS = {rule: st.from_regex(re.sub(r"\\Z", "", form.pattern), alphabet=st.characters(max_codepoint=0x3000, exclude_categories=["Cs"])) for rule, form in redaction._KEYS.items()}  # fmt: skip
+PLACES = {f"{place.rule}-{number}": st.from_regex(place.pattern, alphabet=st.characters(max_codepoint=0x3000, exclude_categories=["Cs"])) for number, place in enumerate((*redaction._PLACES, *redaction._COMMANDS))}  # fmt: skip
 AROUND = st.lists(WORD | st.sampled_from(["=", ": ", "'", "aws", "bearer ", "://u:", "@", "n", "\\n"]) | st.text(max_size=3), max_size=6).map("".join)  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", FORMS)
+@pytest.mark.parametrize("rule", [*FORMS, *PLACES])
 def test_the_mark_of_a_form_is_wherever_its_rule_applies(rule: str) -> None:
     """Bytes are not characters: `.{0,20}` in a mark would end after ten accented letters, or three that are escaped."""
     hits = 0
 
-    @given(before=AROUND, secret=FORMS[rule], after=AROUND)
+    @given(before=AROUND, secret=(FORMS | PLACES)[rule], after=AROUND)
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def holds(before: str, secret: str, after: str) -> None:
         nonlocal hits
@@ -410,7 +556,7 @@ def test_the_mark_of_a_form_is_wherever_its_rule_applies(rule: str) -> None:
         counts: dict[str, int] = {}
         redaction._redact(text, counts)  # the rules, whatever the marks say
         if counts:
-            hits += rule in counts
+            hits += rule.partition("-")[0] in counts
             assert all(may_hold_secret(line) for line in as_landed(text)), text
 
     holds()
@@ -428,6 +574,43 @@ def test_no_text_is_changed_by_a_rule_without_a_mark(text: str) -> None:
     counts: dict[str, int] = {}
     if redaction._redact(text, counts) != text:
         assert all(may_hold_secret(line) for line in as_landed(text)), text
+
+
+LEAVES = st.sampled_from(["hunter2", "DB_PASSWORD", "Authorization", "cookie", "Set-Cookie", "sid=abc", "--password", "--api-key", "-p", "-phunter2", "-a", "-u", "u:hunter2", "login", "mysql", "sshpass", "/bin/curl", "redis-cli", "docker", "\n", "\u00e9", *KEY_LINES]) | AROUND | st.integers(0, 9)  # fmt: skip
+MEMBERS = st.sampled_from(["password", "pass", "PASS", "token", "secrets", "credentials", "name", "Key", "value", "user", "Cookie", "type", "coo\u212aie", "x"]) | WORD  # fmt: skip
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(MEMBERS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.mark.slow
+@given(VALUES)
+@settings(max_examples=1500, deadline=None)
+def test_nothing_is_hidden_without_a_mark_and_nothing_twice(value: Any) -> None:
+    """`{"name": "Cookie", "value": "sid=abc"}` has no `cookie:` in it, and is none of the names of secrets."""
+    counts: dict[str, int] = {}
+    hidden = redaction.hide(value, counts)
+    if counts:
+        assert may_hold_secret(events.encoder.encode({"a": value})), value
+    else:
+        assert hidden == value
+    again: dict[str, int] = {}
+    assert redaction.hide(hidden, again) == hidden
+    assert again == {}
+
+
+def test_ordinary_events_have_no_mark() -> None:
+    """A mark that ordinary words hit makes every such event cost ten times as much."""
+    for text in [
+        "all tests pass, the first pass took 12 s; pass the cookie, please",
+        "the key is the name of the value: a password is asked for"[:38],
+        "curl the page, then use mysql or docker with -p as usual",
+        "the bearer: good news; sign here, sig 5",
+    ]:
+        assert not may_hold_secret(events.encoder.encode({"description": text, "name": "n", "value": "v", "key": "k"}))
+    assert not may_hold_secret(b'{"pass":true,"passed":12,"status":"pass","cookie":"oat","key":"name"}')
 
 
 def test_a_mark_is_found_behind_whatever_fills_the_memory_of_the_search() -> None:
@@ -484,7 +667,9 @@ FRAGMENTS = [
     *("bearer ", "bearer a-", "authorization: basic ", "://a:", "://a:b@", ":@", "password", "password=", "password=a"),
     *("password: ", "password='", 'password="', "password=`", 'password=\\"', "password '", "--password ", "secret=\\", "token["),
     *("'a' == ", "'", '"', "`", "\\", "\\'", "/", "=", ":", "=>", "@", "(", "[", "<", ",", ";", "_", "-", ".", "0", "a", "\u00e9"),
-    *(" ", "\t", "\n", "\\n", "x "),
+    *(" ", "\t", "\n", "\\n", "x ", "cookie: a=b", "; a=b", "&sig=", "pass=", "pass='a", "postgres://u:", "jdbc:oracle:x:a/"),
+    *("mysql ", "mysql -p", "sshpass -p ", "redis-cli ", " -a ", "docker login ", "curl ", "curl -u a:", " -u a:", " -p"),
+    *("<password>", "<password>x", "</", '--password", "', "DB_PASSWORD: ", 'password" value="', "password value", "sk-proj-"),
 ]  # fmt: skip
 """Parts of all rules, and what may stand between them."""
 

@@ -27,7 +27,7 @@ from oplake.events import DEPTH, INT_MAX, INT_MIN, LINE_BYTES, NESTED_STRING_CHA
 from oplake.landing.errors import Unusable
 from oplake.landing.from_python import as_json
 from oplake.landing.kinds import Kind, Time, kind_of, plain
-from oplake.landing.redaction import may_hold_secret, redact
+from oplake.landing.redaction import may_hold_secret, redact, redact_json
 from oplake.landing.shape import Clock, decode, in_utc, is_suspect, shape
 
 REJECT_BYTES = 16 * 2**20  # what is kept of a line that cannot be used; also what a reader has to be ready for
@@ -146,10 +146,10 @@ def reject(raw: bytes, *, reason: str, origin: str, line: int, byte_offset: int,
         text = kept.decode("utf-8", "ignore" if len(kept) < len(raw) and _is_cut_short(kept) else "strict")
         if "\0" in text:  # which databases cut texts at
             raise ValueError("a NUL byte")
-        text = redact(text, counts)
+        text = redact_json(text, counts)
     except ValueError:
         encoding = "base64"
-        text = base64.b64encode(redact(kept.decode("latin-1"), counts).encode("latin-1")).decode("ascii")
+        text = base64.b64encode(_redact_bytes(kept, counts)).decode("ascii")
     place = f"{origin}\0{byte_offset}\0{sha256(raw).hexdigest()}"
     event = events.Reject(
         event_id=str(uuid5(_IDENTITY, place)),
@@ -180,6 +180,29 @@ def _is_cut_short(data: bytes) -> bool:
     except UnicodeDecodeError as error:
         return error.end == len(data) and error.reason == "unexpected end of data"
     return False
+
+
+def _redact_bytes(data: bytes, counts: dict[str, int]) -> bytes:
+    """Bytes that are no UTF-8, free of secrets, and otherwise as they were; those of UTF-16 are read as that first."""
+    codec = _utf_16(data)
+    if codec is not None:
+        whole = len(data) // 2 * 2  # the end of a line is cut through where lines end with a byte
+        text = data[:whole].decode(codec, "surrogatepass")
+        mark = "\ufeff" if text.startswith("\ufeff") else ""
+        data = (mark + redact_json(text.removeprefix(mark), counts)).encode(codec, "surrogatepass") + data[whole:]
+    return redact(data.decode("latin-1"), counts).encode("latin-1")
+
+
+def _utf_16(data: bytes) -> str | None:
+    """The codec of bytes that begin with its mark, or of which nearly every second is NUL."""
+    first, second = data[0:2000:2], data[1:2000:2]
+    for codec, mark, high, low in (
+        ("utf-16-le", b"\xff\xfe", second, first),
+        ("utf-16-be", b"\xfe\xff", first, second),
+    ):
+        if data.startswith(mark) or (high.count(0) * 2 > len(high) > 2 and low.count(0) * 10 < len(low)):
+            return codec
+    return None
 
 
 # -- The short way -----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from oplake.events import DEPTH, INT_MAX, INT_MIN, LINE_BYTES, NESTED_STRING_CHA
 from oplake.landing.errors import Unusable
 from oplake.landing.from_python import as_type, free_name
 from oplake.landing.kinds import kind_of
-from oplake.landing.redaction import is_replacement, may_hold_secret, redact, replacement, rule_of_name
+from oplake.landing.redaction import hide, may_hold_secret, redact
 
 AHEAD = timedelta(days=1)  # a producer's clock may be in another time zone by mistake; more is a broken clock
 BEHIND = timedelta(days=400)  # an agent may have been offline for long; before that, partitions are settled
@@ -223,7 +223,10 @@ class _Shaper:
         if field.type == "text":
             return self._cut(value, field.cut) if isinstance(value, str) else value
         if field.type == "texts":
-            return [self._cut(item, field.cut) for item in value] if _is_texts(value) else value
+            if not _is_texts(value):
+                return value
+            hidden = value if self._counts is None else hide(value, self._counts)
+            return [self._cut(item, field.cut) for item in hidden]
         if field.type == "json":
             if field.name == "redactions":
                 return value
@@ -238,6 +241,8 @@ class _Shaper:
 
     def object(self, value: dict[str, Any]) -> dict[str, Any]:
         """A free-form JSON object: long strings and long values within it become their beginnings."""
+        if self._counts is not None:
+            value = hide(value, self._counts)
         return self._renamed((key, self._value(item)) for key, item in value.items())
 
     def _value(self, value: Any) -> Any:
@@ -259,23 +264,13 @@ class _Shaper:
         return self._cut(value, NESTED_STRING_CHARS, ELLIPSIS) if isinstance(value, str) else value
 
     def _renamed(self, items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        """An object whose keys are free of secrets too, and whose values are hidden where the key says secret."""
+        """An object whose keys are free of secrets too."""
         if self._counts is None:
             return dict(items)
         made: dict[str, Any] = {}
         for key, item in items:
-            rule = rule_of_name(key)
-            value = item if rule is None else self._hidden(item, rule, self._counts)
-            made[free_name(self._text(key), made)] = value
+            made[free_name(self._text(key), made)] = item
         return made
-
-    def _hidden(self, value: Any, rule: str, counts: dict[str, int]) -> Any:
-        if isinstance(value, list):
-            return [self._hidden(item, rule, counts) for item in value]
-        is_number = type(value) in {int, float} and rule == "password"  # other numbers are counts and ids
-        if is_number or (isinstance(value, str) and value and not is_replacement(value)):
-            return replacement(rule, counts)
-        return value
 
     def _text(self, text: str) -> str:
         return text if self._counts is None else redact(text, self._counts)
