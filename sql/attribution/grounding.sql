@@ -8,6 +8,9 @@
 -- Example: a step states {"stock": 12}, an earlier observation reported {"stock": 3}. 12 is neither within 0.05 nor within
 -- 10 % of 3, so that there is a row, with was_reported_before true.
 --
+-- How: statements and reports of a key are put on one line of time, on which a window finds the latest report. Pairing each
+-- statement with each report first is shorter and takes the square of an action's length: minutes and gigabytes for 1500.
+--
 -- grain: action_id, position, key
 -- partition: day
 -- window: 0..0
@@ -45,27 +48,58 @@ reported AS (
     WHERE report.day BETWEEN $start AND $stop AND part.type <> 'NULL'
 ),
 
+timeline AS (
+    SELECT
+        day,
+        action_id,
+        key,
+        happened_at,
+        position,
+        value,
+        type,
+        NULL AS observation_position
+    FROM stated
+    UNION ALL
+    SELECT
+        day,
+        action_id,
+        key,
+        happened_at,
+        NULL AS position,
+        NULL AS value,
+        NULL AS type,
+        position AS observation_position
+    FROM reported
+),
+
+looked_up AS (
+    SELECT
+        *,
+        max(observation_position) OVER (PARTITION BY day, action_id, key ORDER BY happened_at) AS last_before,
+        min(observation_position) OVER (PARTITION BY day, action_id, key) AS first_of_all
+    FROM timeline
+),
+
 paired AS (
     SELECT
-        stated.day,
-        stated.action_id,
-        stated.position,
-        stated.key,
-        stated.value AS stated,
+        looked_up.day,
+        looked_up.action_id,
+        looked_up.position,
+        looked_up.key,
+        looked_up.value AS stated,
         reported.value AS reported,
-        stated.type AS stated_type,
+        looked_up.type AS stated_type,
         reported.type AS reported_type,
         reported.position AS observation_position,
-        reported.happened_at <= stated.happened_at AS was_reported_before,
-        row_number() OVER (
-            PARTITION BY stated.day, stated.action_id, stated.position, stated.key
-            ORDER BY
-                CASE WHEN reported.happened_at <= stated.happened_at THEN 0 ELSE 1 END,
-                CASE WHEN reported.happened_at <= stated.happened_at THEN -reported.position ELSE reported.position END
-        ) AS nth
-    FROM stated
+        looked_up.last_before IS NOT NULL AS was_reported_before
+    FROM looked_up
     INNER JOIN reported
-        ON stated.day = reported.day AND stated.action_id = reported.action_id AND stated.key = reported.key
+        ON
+            looked_up.day = reported.day
+            AND looked_up.action_id = reported.action_id
+            AND looked_up.key = reported.key
+            AND coalesce(looked_up.last_before, looked_up.first_of_all) = reported.position
+    WHERE looked_up.position IS NOT NULL
 ),
 
 judged AS (
@@ -77,11 +111,11 @@ judged AS (
                 THEN
                     abs(CAST(stated AS DOUBLE) - CAST(reported AS DOUBLE))
                     <= greatest(CAST(0.05 AS DOUBLE), CAST(0.1 AS DOUBLE) * abs(CAST(reported AS DOUBLE)))
+                    * CAST(1.000000001 AS DOUBLE)
             WHEN stated_type <> reported_type THEN FALSE
             ELSE json_normalize(stated) = json_normalize(reported)
         END AS is_agreed
     FROM paired
-    WHERE nth = 1
 )
 
 SELECT
