@@ -139,15 +139,17 @@ class Recorder:
         found = Open(Action.of(msgspec.json.decode(begun.line, type=events.ActionBegun)))
         found.lock.acquire()  # whoever evicts it waits until it has begun
         evicted = self._open.place(found)
+        has_begun = False
         try:
             found.is_closed = True  # unless it is written
-            found.is_closed = not self._write(begun)
+            has_begun = self._write(begun)
+            found.is_closed = not has_begun
         finally:
             if found.is_closed:
                 self._open.forget(found)
-            found.lock.release()
+            found.lock.release()  # from here on it may be evicted
             self._evict(evicted)
-        if found.is_closed:
+        if not has_begun:
             return ""
         self._count(begun=1)
         return found.action.action_id
