@@ -138,9 +138,11 @@ def test_a_broken_log_keeps_no_other_table_from_being_asked(settings: Settings, 
     with connect(settings) as fresh, duckdb.connect(str(settings.views), read_only=True) as published:
         for connection in (fresh, published):
             assert count(connection) == 3
-            for query in ("SELECT count(*) FROM work.more", "FROM work.more", "SELECT n FROM work.more WHERE n = 1"):
+            for query in ("SELECT count(*) FROM work.more", "FROM work.more"):
                 with pytest.raises(duckdb.Error, match=r"work\.more: its log cannot be read"):
                     connection.execute(query).fetchall()
+            with pytest.raises(duckdb.Error, match="this table cannot be read: oplake doctor says why"):
+                connection.execute("SELECT day FROM work.more")
     summaries, broken = summarize_all(settings)
     assert [each.name for each in summaries] == ["work.steps"]
     assert list(broken) == ["work.more"]

@@ -219,8 +219,9 @@ def _failing(message: str, spec: TableSpec | None) -> str:
 
     Where the columns are not known the only one is named for what to do: whoever asks for another one reads that.
     """
+    unknown = "this table cannot be read: oplake doctor says why"
     failure = f"error({literal(message)})"
-    columns = [(each.name, duckdb_type(each.type)) for each in spec.columns] if spec else [(message[:60], "VARCHAR")]
+    columns = [(each.name, duckdb_type(each.type)) for each in spec.columns] if spec else [(unknown, "VARCHAR")]
     listed = ", ".join(f"CAST({failure} AS {type_}) AS {quoted(name)}" for name, type_ in columns)
     return f"SELECT {listed} WHERE CAST({failure} AS BOOLEAN)"
 
