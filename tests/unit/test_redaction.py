@@ -215,6 +215,7 @@ def test_other_services_keys_are_taken_out(secret: str, context: str) -> None:
         ('password="first" secret="second"', 'password="[redacted:password]" secret="[redacted:secret]"'),
         ("-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY----- after", "[redacted:private_key] after"),
         ("-----BEGIN PRIVATE KEY-----\\nMII\\ncut here", "[redacted:private_key]"),
+        ("DB_PASSWORD=letmein =abcdef12", "DB_PASSWORD=[redacted:password] =abcdef12"),
         # Letters only, where a line says nothing else
         ("DB_PASSWORD: letmeinplease", "DB_PASSWORD: [redacted:password]"),
         ("password = letmeinplease\nuser = me", "password = [redacted:password]\nuser = me"),
@@ -322,6 +323,7 @@ INNOCENT = [
     # Commands, addresses and markup
     "mysql -u root -p\nmysql -h h -P 3306 -u root -p mydb; docker run -p 8080:80 x && docker login && sshpass -e ssh x",
     'curl -u http://example.com; curl -U agent http://h:80; curl -o out http://h:80/x; curl -u "$USER:$PASS" http://h',
+    "click.option('--api-key', 'api_key', help='x'); ('--access-token', '<token>')",
     "redis-cli -h host; docker login --password-stdin registry.io; ['--password', '--token']",
     "http://host:8080/a/@me https://registry:4873/@scope/pkg postgres://localhost:5432/db?user=a@b",
     "https://x.example/y?sig=1 signature=sha256",
@@ -605,7 +607,7 @@ def test_ordinary_events_have_no_mark() -> None:
     """A mark that ordinary words hit makes every such event cost ten times as much."""
     for text in [
         "all tests pass, the first pass took 12 s; pass the cookie, please",
-        "the key is the name of the value: a password is asked for"[:38],
+        "the key is the name of the value; see http://host:8080/a?b=c and mail me@example.com",
         "curl the page, then use mysql or docker with -p as usual",
         "the bearer: good news; sign here, sig 5",
     ]:

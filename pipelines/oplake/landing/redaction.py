@@ -108,11 +108,15 @@ _PARTS = ("aws_secret", "slack_hook", "azure", "discord_hook", "ibm", "softlayer
 
 
 class _Place(NamedTuple):
-    """A place that is made for a secret, whatever that looks like, and what betrays it in an encoded event."""
+    """A place that is made for a secret, whatever that looks like, and what betrays it in an encoded event.
+
+    Marks are wider than their rules where that takes fewer kinds of characters: each kind makes the search slower.
+    """
 
     rule: str
     pattern: str
-    mark: str
+    mark: str | None
+    """None where that of another place is wide enough."""
 
 
 _QUOTE = r"\\{0,15}['\"]?"  # escaped, where JSON stands within a text
@@ -121,20 +125,20 @@ _DATABASES = (
     r"|kafka|nats|ldaps?|s?ftp|smtps?|imaps?)(?:\+[a-z0-9]{1,20})?"
 )
 _ARGUMENT = r"(?P<secret>[^\s'\"\\$<{(-][^\s'\"\\]*)"
-_BETWEEN_ARGUMENTS = r"""[\s"',\\]"""  # on a command line, and in a list of arguments as JSON has it
+_BETWEEN_ARGUMENTS = "[^A-Za-z0-9]"  # on a command line, and in a list of arguments as JSON has it
 _COOKIE = r"[^\s=;,:'\"\\{}<>$()]{1,80}=[^\s;,'\"\\{}<>$()]+"
 
 _PLACES: tuple[_Place, ...] = (
     _Place(
         "url_password",
         r"://[^\s/?#:@'\"<>\\]*:(?P<secret>[^\s/?#'\"<>\\]+)(?=@)",
-        mark=r"""://[^\s/?#:@'"<>]*:[^\s/?#'"<>]+@""",
+        mark=r"""://[^\s/?#:@'"<>]*:[^\s'"<>]+@""",  # of the next one, too
     ),
     _Place(  # a slash that should have been escaped; elsewhere http://host:80/a@b is a page
         "url_password",
         rf"(?<![A-Za-z0-9])(?ai:{_DATABASES})://[^\s/?#:@'\"<>\\]{{0,99}}:(?!\d{{1,5}}[/?#])"
         r"(?P<secret>[^\s@'\"<>\\]{1,200})(?=@)",
-        mark=rf"(?i:{_DATABASES})://[^\s/?#:@'\"<>]*:[^\s@'\"<>]+@",
+        mark=None,
     ),
     _Place(
         "url_password",
@@ -158,25 +162,25 @@ _PLACES: tuple[_Place, ...] = (
     _Place(
         "cookie",
         rf"(?ai:(?<![a-z0-9])(?:set-)?cookie{_QUOTE} *: *{_QUOTE}(?P<secret>{_COOKIE}(?:; *{_COOKIE})*))",
-        mark=r"""(?i:cookie[\\'" ]*:[\\'" ]*[^\s=;,:'"]+=|cookie"[,}])""",  # the last where it is a name among names
+        mark=r"""(?i:cookie[\\'" ]*:[\\'" ]*[^\s=]+=|cookie"[^:])""",  # the last where it is a name among names
     ),
     _Place(
         "signed_url",
         r"(?ai:(?:[?&;]|\\u0026)(?:sig|x-(?:amz|goog)-signature)=(?P<secret>[a-z0-9%+/=_-]{8,}))",
-        mark="(?i:[?&;6](?:sig|x-(?:amz|goog)-signature)=)",
+        mark="(?i:[^a-z](?:sig|x-(?:amz|goog)-signature)=)",
     ),
     _Place(  # tests and compilers pass, too: only what looks chosen
         "password",
         rf"(?<![A-Za-z])(?ai:pass){_QUOTE} {{0,4}}[:=] {{0,4}}{_QUOTE}"
         r"(?P<secret>(?=[A-Za-z!@#%^*+~]{1,64}[0-9])[A-Za-z0-9!@#%^*+~]{6,64})(?!\.?[A-Za-z0-9!@#%^*+~:_(\[{-])",
-        mark=r"""(?i:pass)[\\'" ]*[:=][\\'" ]*[A-Za-z!@#%^*+~]+[0-9]|(?i:"pass":")""",
+        mark=r"""(?i:pass)[\\'" ]*[:=][\\'" ]*[^\s\\'"]+[0-9]|(?i:"pass":")""",
     ),
 )
 _COMMANDS: tuple[_Place, ...] = (
     _Place(
         "password",
         rf"(?<![\w-])(?:mysql\w{{0,9}}|mariadb(?:-\w{{1,9}})?)(?= )[^\n;|]{{0,120}}? -p{_QUOTE}(?!ort){_ARGUMENT}",
-        mark=rf"(?:mysql|mariadb).*{_BETWEEN_ARGUMENTS}-p[^\s,]",
+        mark=rf"(?:mysql|mariadb).*{_BETWEEN_ARGUMENTS}-p[^ ]",
     ),
     _Place(
         "password",
@@ -365,7 +369,7 @@ def _mark(form: _Form) -> str:
 
 _MARKS: tuple[str, ...] = (
     *map(_mark, _KEYS.values()),
-    *(place.mark for place in (*_PLACES, *_COMMANDS)),
+    *(place.mark for place in (*_PLACES, *_COMMANDS) if place.mark is not None),
     # The names, in the order of _NAMES.
     (
         rf"(?i:passw|passcode|pass{_BETWEEN}phrase|pwd|contrase"
@@ -489,6 +493,8 @@ def _by_name(text: str) -> Iterator[tuple[int, int, str]]:
         after = _AFTER.match(text, core.end(), core.end() + _NAME_CHARS)
         assert before is not None  # both match the empty text
         assert after is not None
+        if begin.endswith("[redacted:" + before.group()):  # what stands in place of a secret names nothing
+            continue
         name = before.group().rpartition(".")[2] + core.group() + after.group()
         rule = rule_of_name(name)
         if rule is None:
@@ -530,7 +536,7 @@ def _value_beside(text: str, start: int, position: int, name: str) -> tuple[int,
     if following is not None:
         quoted = _QUOTED.match(text, following.end())
         span = quoted.span("escaped" if quoted["secret"] is None else "secret") if quoted else None
-        return None if span is None or text[span[0]] == "-" else span
+        return span if span is not None and _is_argument(text[span[0] : span[1]]) else None
     spaces = _SPACES.match(text, position)
     if spaces is None:
         return None
@@ -539,6 +545,11 @@ def _value_beside(text: str, start: int, position: int, name: str) -> tuple[int,
         return bare.span() if bare else None
     quoted = _QUOTED.match(text, spaces.end())
     return quoted.span("secret") if quoted and text.startswith(";", quoted.end()) else None
+
+
+def _is_argument(text: str) -> bool:
+    """Whether what follows an option is its value, and not the next option, nor how a program declares it."""
+    return text[:1] not in {"-", "<", "$", "{", "%"} and rule_of_name(text) is None
 
 
 def _is_secret(bare: re.Match[str], start: int, name: str, operator: str, rule: str) -> bool:
@@ -657,7 +668,7 @@ def _hide_items(items: list[Any], counts: MutableMapping[str, int]) -> list[Any]
             in_key = False
             continue
         flag = made[place - 1] if place else None
-        if isinstance(flag, str) and item[:1] != "-" and _FLAG.fullmatch(flag):
+        if isinstance(flag, str) and _FLAG.fullmatch(flag) and _is_argument(item):
             rule = rule_of_name(flag)
             if rule is not None:
                 made[place] = _hidden(item, rule, counts)
