@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from oplake.lake.tables import TableSpec
-from oplake.models.sql_assets import OWNER, table_metadata
+from oplake.models.sql_assets import OWNER, row_counts, table_metadata
 from oplake.models.sql_file import Model
 from oplake.orchestration.partitions import key_of
 from oplake.orchestration.resources import Lakehouse
@@ -39,15 +39,14 @@ def segments(table: TableSpec) -> dg.AssetsDefinition:
     def ingest(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         report = lakehouse.ingest()
         for name, added in report.touched.items():
-            for day, rows in _partitions(lakehouse, name, added).items():
-                metadata: dict[str, Any] = {"dagster/row_count": rows, "rows_added": added[day]}
+            for day, counts in _partitions(lakehouse, name, added).items():
+                metadata: dict[str, Any] = counts | {"rows_added": added[day]}
                 context.log_event(dg.AssetMaterialization(key_of(name), partition=day.isoformat(), metadata=metadata))
         touched = {day for added in report.touched.values() for day in added}
-        for day, rows in _partitions(lakehouse, REDACTIONS, touched).items():
-            if rows:
-                metadata = {"dagster/row_count": rows}
+        for day, counts in _partitions(lakehouse, REDACTIONS, touched).items():
+            if counts["dagster/partition_row_count"]:
                 context.log_event(
-                    dg.AssetMaterialization(key_of(REDACTIONS), partition=day.isoformat(), metadata=metadata)
+                    dg.AssetMaterialization(key_of(REDACTIONS), partition=day.isoformat(), metadata=counts)
                 )
         if report.watermark is not None:
             metadata = {"dagster/row_count": 1, "watermark": dg.MetadataValue.timestamp(report.watermark)}
@@ -64,11 +63,11 @@ def segments(table: TableSpec) -> dg.AssetsDefinition:
     return ingest
 
 
-def _partitions(lakehouse: Lakehouse, name: str, days: Iterable[date]) -> dict[date, int]:
-    """Those of some days that are partitions, for Dagster knows no other, each with all the rows that it has now."""
+def _partitions(lakehouse: Lakehouse, name: str, days: Iterable[date]) -> dict[date, dict[str, int]]:
+    """Those of some days that are partitions, for Dagster knows no other, each with the rows of it and of the table."""
     first, last = lakehouse.settings.first_day, last_day(lakehouse.clock())
     rows = lakehouse.lake.rows_per_day(name)
-    return {day: rows.get(day, 0) for day in sorted(days) if first <= day <= last}
+    return {day: row_counts(rows.get(day, 0), sum(rows.values())) for day in sorted(days) if first <= day <= last}
 
 
 def arrivals(table: TableSpec, models: Iterable[Model]) -> dg.AssetSpec:

@@ -137,6 +137,7 @@ def test_a_model_that_fails_leaves_its_days_stale_and_the_rest_is_made(world: Wo
     report = world.run(at(12, 12))
 
     assert not report.is_success
+    assert report.complaint.startswith("1 table could not be made. It stays as it was, and the next run tries again:")
     (failure,) = report.failures
     assert failure.table == "toy.begun"
     assert "toy.begun 2026-01-05" in failure.message
@@ -155,8 +156,12 @@ def test_a_broken_promise_is_a_failed_check_with_rows(world: World, write_models
 
     report = world.run(at(12, 12))
 
-    assert report.is_success
+    assert report.failures == ()
+    assert not report.is_success  # else `oplake run` in a script would go on with rows that are wrong
     assert {failure.table for failure in report.failed_checks} == {"toy.broken"}
+    assert report.complaint.startswith(
+        "3 checks did not hold. Their tables were made, with rows that are not as promised:"
+    )
     (run_id,) = [made.run_id for made in report.runs if made.refresh]
     entries = world.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     evaluations = [entry.get_dagster_event().asset_check_evaluation_data for entry in entries]

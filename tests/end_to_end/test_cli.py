@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from oplake.cli.assembly import assembled
+from oplake.models.sql_file import sql_folder
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -66,6 +67,38 @@ def test_an_error_is_told_in_words_and_exits_with_1(
     assert says in result.stderr
     assert "Traceback" not in result.output
     assert not result.stdout
+
+
+BROKEN = """-- Steps whose number is promised to be 0.
+-- grain: event_id
+-- partition: day
+-- window: 0..0
+SELECT
+    day, -- the day
+    event_id, -- the step
+    step_index -- its number [0..0]
+FROM landed.steps
+WHERE day BETWEEN $start AND $stop
+"""
+
+
+@pytest.mark.slow
+def test_a_check_that_does_not_hold_exits_with_1(
+    call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is made, so that exit 0 is tempting; a script would go on with rows that are not as promised."""
+    example = sql_folder() / "example.jsonl"
+    models = tmp_path / "models"
+    (models / "toy").mkdir(parents=True)
+    (models / "toy" / "broken.sql").write_text(BROKEN)
+    monkeypatch.setattr("oplake.orchestration.work.sql_folder", lambda: models)
+    assert call("import", "jsonl", example).exit_code == 0
+    done = call("run")
+    assert done.exit_code == 1
+    told = " ".join(done.stderr.split())
+    assert "1 check did not hold. Its table was made" in told
+    assert "toy.broken: not so in" in told
+    assert "could not be made" not in told
 
 
 def test_debug_shows_the_traceback(call: Callable[..., Result]) -> None:

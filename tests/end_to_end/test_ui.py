@@ -193,7 +193,7 @@ def test_a_day_of_an_asset_has_its_row_count(ui: Ui, page: Page) -> None:
         ).fetchone()
     assert row is not None
     page.goto(f"{ui.url}/assets/attribution/step_credits?view=partitions&partition=2026-01-05")
-    entry = page.locator("tr").filter(has_text="dagster/row_count")
+    entry = page.locator("tr").filter(has_text="dagster/partition_row_count")
     expect(entry).to_contain_text(str(row[0]))
     _shoot(page, "asset-day")
 

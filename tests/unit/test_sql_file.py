@@ -226,6 +226,7 @@ def test_the_case_of_text_is_part_of_the_code_version(tmp_path: Path) -> None:
             "    NULL AS",
             "19: column double: is always NULL and has no type; write CAST(NULL AS ...)",
         ),
+        ("    day, -- the day [not null]\n", "    day, ", "16: columns day and id end on one line and so share its"),
         ("    day, -- the day [not null]\n", "", "6: is partitioned by day but has no column day; select it"),
     ],
 )
@@ -243,6 +244,52 @@ def test_all_problems_of_a_folder_are_reported_together(tmp_path: Path) -> None:
     write(tmp_path, "a.three", GOOD.replace("amount", "amout"))
     found = problems(tmp_path)
     assert [problem.partition(":")[0] for problem in found] == ["a/one.sql", "a/one.sql", "a/three.sql", "a/two.sql"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GOOD.replace("twice", "zweimal für").encode("latin-1"), "a/events.sql:20: is not in UTF-8 (byte 0xfc)"),
+        (GOOD.encode("utf-16"), "a/events.sql:1: is not in UTF-8 (byte 0xff)"),
+        (GOOD.encode("utf-8-sig"), "a/events.sql:1: begins with a byte order mark"),
+    ],
+)
+def test_a_file_in_another_encoding_is_named_and_nothing_else_is(tmp_path: Path, text: bytes, expected: str) -> None:
+    """Reading it anyway would blame its first line, its SQL and every model that reads it."""
+    write(tmp_path, "a.events", "").write_bytes(text)
+    write(tmp_path, "b.top", GOOD.replace("landed.events", "a.events"))
+    (problem,) = problems(tmp_path)
+    assert problem.startswith(expected)
+    write(tmp_path, "queries.some", "").write_bytes(text)
+    with pytest.raises(ModelFileError, match=expected.split(": ")[1][:9]):
+        load_queries(tmp_path)
+
+
+def test_line_ends_of_windows_change_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "1", "a.events", GOOD)
+    write(tmp_path / "2", "a.events", "").write_bytes(GOOD.replace("\n", "\r\n").encode())
+    (one,), (two,) = load(tmp_path / "1"), load(tmp_path / "2")
+    assert (one.code_version, one.description, one.sql) == (two.code_version, two.description, two.sql)
+
+
+def test_a_model_may_not_take_the_name_of_a_table_that_is_there(tmp_path: Path) -> None:
+    """Binding it would replace the landed table, and blame whoever reads that."""
+    write(tmp_path, "landed.events", GOOD.replace("landed.events", "a.events"))
+    write(tmp_path, "a.events", GOOD)
+    (problem,) = problems(tmp_path)
+    assert problem.startswith("landed/events.sql:1: has the name of landed.events, which no model makes")
+
+
+def test_a_file_that_nobody_would_read_is_reported(tmp_path: Path) -> None:
+    """Leaving it out in silence lets its author wait for a table that never comes."""
+    write(tmp_path, "a.events", GOOD)
+    for place in ("zz.sql", "a/deep/zz.sql", "queries/deep/zz.sql", "a/.ipynb_checkpoints/zz.sql"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(GOOD)
+    assert problems(tmp_path) == [
+        f"{place}:1: lies where no model is looked for; move it to <schema>/<table>.sql"
+        for place in ("a/deep/zz.sql", "queries/deep/zz.sql", "zz.sql")
+    ]
 
 
 def test_what_reads_a_wrong_model_is_not_blamed(tmp_path: Path) -> None:

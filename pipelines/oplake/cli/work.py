@@ -81,14 +81,8 @@ def _compute(home: Settings, *, everything: bool = False, day: date | None = Non
             names = made.refresh.models
             what = names[0] if len(names) == 1 else f"{len(names)} tables"
             remark(f"Made {what}, {made.what}, in {made.seconds:.1f} s.")
-    for check in report.failed_checks:
-        remark(f"Check failed: {check.table}: {check.message}")
     if not report.is_success:
-        failures = "\n  ".join(f"{failure.table}: {failure.message}" for failure in report.failures)
-        raise CommandError(
-            f"{len(report.failures)} tables could not be made. They stay as they were, and the next run tries again:"
-            f"\n  {failures}\n`oplake ui` shows the runs with their logs"
-        )
+        raise CommandError(f"{report.complaint}\n`oplake ui` shows the runs with their logs")
 
 
 @command(app, "ui", panel=COMPUTE)

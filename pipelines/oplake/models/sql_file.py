@@ -13,7 +13,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from codecs import BOM_UTF8
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -181,16 +182,22 @@ def load_models(folder: Path, sources: Iterable[TableSpec]) -> Models:
     Raises:
         ModelFileError: At least one file is wrong. All that is wrong with all of them is in it.
     """
-    drafts, problems = [], []
+    known = list(sources)
+    taken = {source.name for source in known}
+    drafts, problems = [], _misplaced(folder)
     for path in sorted(folder.glob("*/*.sql")):
         if path.parent.name == QUERIES:
             continue
+        name = _name_of(path)
+        if name in taken:
+            problems.append(Problem(path, 1, f"has the name of {name}, which no model makes; give the file another"))
+            continue
         draft, wrong = _read(path)
         problems += wrong
+        taken.add(name)  # also of a file that cannot be read: what reads it may be right
         if draft is not None:
             drafts.append(draft)
-    known = list(sources)
-    problems += _unknown_tables(drafts, known)
+    problems += _unknown_tables(drafts, taken)
     ordered, cycle = _upstream_first(drafts)
     problems += cycle
     models = _bind(ordered, known, problems)
@@ -207,7 +214,10 @@ def load_queries(folder: Path) -> tuple[Query, ...]:
     """
     queries, problems = [], []
     for path in sorted((folder / QUERIES).glob("*.sql")):
-        text = path.read_text(encoding="utf-8")
+        text, wrong = _text(path)
+        if text is None:
+            problems += wrong
+            continue
         description = read_description(text)
         if not description:
             problems.append(Problem(path, 1, "does not say what it is for; begin it with a comment"))
@@ -246,7 +256,9 @@ class _Explained:
 
 def _read(path: Path) -> tuple[_Draft | None, list[Problem]]:
     """One file; no draft when its SQL cannot even be parsed."""
-    text = path.read_text(encoding="utf-8")
+    text, wrong = _text(path)
+    if text is None:
+        return None, wrong
     header, problems = read_header(text, path)
     if not (_NAME.match(path.stem) and _NAME.match(path.parent.name)):
         problems.append(Problem(path, 1, "is not named like a table; use lower-case letters, digits and _"))
@@ -285,7 +297,7 @@ def _read(path: Path) -> tuple[_Draft | None, list[Problem]]:
             )
     (statement,) = duckdb.extract_statements(text)
     draft = _Draft(
-        name=f"{path.parent.name}.{path.stem}",
+        name=_name_of(path),
         path=path,
         header=header,
         columns=columns,
@@ -296,6 +308,34 @@ def _read(path: Path) -> tuple[_Draft | None, list[Problem]]:
         is_sound=not problems,
     )
     return draft, problems
+
+
+def _name_of(path: Path) -> str:
+    """The table that a model file makes."""
+    return f"{path.parent.name}.{path.stem}"
+
+
+def _misplaced(folder: Path) -> list[Problem]:
+    """Files that nobody would ever read, because they lie elsewhere than in a schema's folder; hidden ones may."""
+    return [
+        Problem(path, 1, "lies where no model is looked for; move it to <schema>/<table>.sql")
+        for path in sorted(folder.rglob("*.sql"))
+        for inner in [path.relative_to(folder)]
+        if len(inner.parts) != 2 and not any(part.startswith(".") for part in inner.parts)
+    ]
+
+
+def _text(path: Path) -> tuple[str | None, list[Problem]]:
+    """The text of a file with plain line ends; None, and why, when it is no plain UTF-8."""
+    raw = path.read_bytes()
+    if raw.startswith(BOM_UTF8):
+        return None, [Problem(path, 1, "begins with a byte order mark; save it as UTF-8 without one")]
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        return None, [Problem(path, line, f"is not in UTF-8 (byte 0x{raw[error.start]:02x}); save it as UTF-8")]
+    return text.replace("\r\n", "\n").replace("\r", "\n"), []
 
 
 def _statement_problems(path: Path, text: str, parameters: frozenset[str]) -> list[Problem]:
@@ -361,6 +401,10 @@ def _columns(
                     )
                 )
             checks |= check
+        beside = [other for other, explained in columns.items() if explained.line == line and other != name]
+        if beside:
+            message = f"columns {beside[-1]} and {name} end on one line and so share its comment; give each its own"
+            problems.append(Problem(path, line, message))
         columns[name] = _Explained(
             line=line,
             description=description,
@@ -462,8 +506,7 @@ def _code_version(text: str, header: Header, tokens: Sequence[Token]) -> str:
     return hashlib.sha256(normalised.encode()).hexdigest()[:_HASH_CHARS]
 
 
-def _unknown_tables(drafts: list[_Draft], sources: list[TableSpec]) -> list[Problem]:
-    known = {draft.name for draft in drafts} | {source.name for source in sources}
+def _unknown_tables(drafts: list[_Draft], known: Collection[str]) -> list[Problem]:
     problems = []
     for draft in drafts:
         for table, line in draft.tables.items():

@@ -160,7 +160,8 @@ def _cause(error: SerializableErrorInfo | None) -> str:
 
 
 def _failed_checks(result: dg.ExecuteInProcessResult) -> Iterator[Failure]:
+    """The checks that did not hold; one that only warns is shown by the UI alone."""
     for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed:
+        if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
             table = ".".join(evaluation.asset_key.path)
             yield Failure(table, evaluation.description or evaluation.check_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,5 +55,28 @@ class RunReport:
 
     @property
     def is_success(self) -> bool:
-        """Whether everything was made; a check that did not hold does not undo that."""
-        return not self.failures
+        """Whether everything was made, and every check held; one that did not leaves its table as it was made."""
+        return not (self.failures or self.failed_checks)
+
+    @property
+    def complaint(self) -> str:
+        """What went wrong, in words; empty when nothing did."""
+        parts = []
+        if self.failures:
+            count, stay = _counted(self.failures, "table", "It stays as it was", "They stay as they were")
+            parts.append(_listed(f"{count} could not be made. {stay}, and the next run tries again:", self.failures))
+        if self.failed_checks:
+            count, made = _counted(self.failed_checks, "check", "Its table was made", "Their tables were made")
+            parts.append(
+                _listed(f"{count} did not hold. {made}, with rows that are not as promised:", self.failed_checks)
+            )
+        return "\n".join(parts)
+
+
+def _counted(failures: Sequence[Failure], noun: str, one: str, more: str) -> tuple[str, str]:
+    """How many there are, and what is said of one or of more."""
+    return (f"1 {noun}", one) if len(failures) == 1 else (f"{len(failures)} {noun}s", more)
+
+
+def _listed(head: str, failures: Sequence[Failure]) -> str:
+    return "\n  ".join([head, *(f"{failure.table}: {failure.message}" for failure in failures)])
