@@ -24,6 +24,7 @@ from oplake.lake.tables import Lake
 from oplake.lake.upkeep import upkeep
 from oplake.landing.accept import reject
 from oplake.landing.writer import SegmentWriter
+from oplake.orchestration.work import find_work, our_models
 from oplake.settings import Settings
 
 pytestmark = pytest.mark.slow  # each makes a whole home twice
@@ -205,6 +206,27 @@ def test_a_damaged_archive_stops_a_rebuild_before_it_replaces_anything(settings:
 def test_a_rebuild_waits_for_no_ingest(settings: Settings) -> None:
     with ingest_lock(settings), pytest.raises(IngestBusy):
         rebuild(settings, now=LATER)
+
+
+def test_a_rebuild_leaves_a_run_nothing_to_do(settings: Settings) -> None:
+    """Days are those of a run: windows reach beyond the days that have rows, and a run makes none after tomorrow."""
+    early, far = NOON - timedelta(days=900), NOON + timedelta(days=40)
+    begun = {"agent_id": "a", "action_type": "t"}
+    land(
+        settings,
+        [
+            event("action_begun", "b1", action_id="action-0000", **begun),
+            step(1),
+            event("action_begun", "b2", ts=far, received_at=far, action_id="action-0009", **begun),
+            event("action_begun", "b3", ts=early, received_at=early, action_id="a", **begun),
+        ],
+    )
+    rebuild(settings, now=LATER)
+    assert {row["action_id"] for row in rows(settings, "attribution.actions")} == {"action-0000"}
+    assert not find_work(settings, our_models(), now=LATER)
+    rebuild(settings, now=far)
+    assert {row["action_id"] for row in rows(settings, "attribution.actions")} == {"action-0000", "action-0009"}
+    assert not find_work(settings, our_models(), now=far)
 
 
 def test_a_crash_at_any_table_is_made_good(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from oplake.lake.catalog import publish_views
 from oplake.lake.engine import engine
 from oplake.lake.errors import LakeError, SchemaChanged
 from oplake.lake.ingest import APP, IngestReport, Intake, Listener, ingest_lock
-from oplake.lake.landed import INGESTED, LANDED, SEGMENTS, WATERMARK
+from oplake.lake.landed import INGESTED, SEGMENTS, WATERMARK
 from oplake.lake.ledger import ARRIVALS, publish_arrivals, read_ledger
 from oplake.lake.parquet import GROUP_ROWS
 from oplake.lake.remains import GO_ON, Remains, find_losses
@@ -104,8 +104,8 @@ def rebuild(
             publish_watermark(lake, report.watermark)
         finally:
             shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
-        _build_models(settings, lake, models, report.watermark, in_place)
         _renew_arrivals(lake, is_anew=bool(broken))
+        _build_models(settings, lake, models, now, report.watermark, in_place)
     publish_views(settings)
     return RebuildReport(report, rows, tuple(lost))
 
@@ -172,22 +172,30 @@ def _stand(lake: Lake, spec: TableSpec) -> bool:
 
 
 def _build_models(
-    settings: Settings, lake: Lake, models: Models, watermark: datetime, in_place: Callable[[str, int], None]
+    settings: Settings,
+    lake: Lake,
+    models: Models,
+    now: datetime,
+    watermark: datetime,
+    in_place: Callable[[str, int], None],
 ) -> None:
-    """Computes every model once, upstream first, over all days that have rows or had some."""
-    from oplake.models.build import build
+    """Computes every model once, upstream first, over all days that a run of everything would make.
 
-    landed = {day for spec in LANDED.values() for day in lake.rows_per_day(spec.name)}
+    A run is asked which those are, so that it finds nothing left to do afterwards.
+    """
+    from oplake.models.build import build
+    from oplake.orchestration.work import find_stale
+
+    refreshes = find_stale(settings, models, read_ledger(lake), now=now, everything=True)
     for model in models:
-        days = landed | set(lake.rows_per_day(model.name))
-        if model.partition is None:
-            start = stop = None
-        elif days := {day for day in days if day >= settings.first_day}:
-            start, stop = min(days), max(days)
-        else:
+        mine = [refresh for refresh in refreshes if model.name in refresh.models]
+        if not mine:
             continue
+        start = min((refresh.start for refresh in mine if refresh.start), default=None)
+        stop = max((refresh.stop for refresh in mine if refresh.stop), default=None)
         built = build(lake, model, start=start, stop=stop, settings=settings, watermark=watermark)
         in_place(model.name, built.rows)
+    publish_arrivals(lake)
 
 
 def _renew_arrivals(lake: Lake, *, is_anew: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 from oplake.orchestration.staleness import Refresh
@@ -37,11 +38,22 @@ class Made:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Events that are in the lake, and that no model is made of: their days lie outside those of the models."""
+
+    events: int
+    first: date
+    last: date
+
+
+@dataclass(frozen=True)
 class RunReport:
     """What `run` did. Without work there are no runs."""
 
     runs: tuple[Made, ...]
     ingested: IngestReport | None = None
+    too_early: LeftOut | None = None  # before `OPLAKE_FIRST_DAY`
+    too_late: LeftOut | None = None  # after tomorrow; they are made when their day comes
 
     @property
     def failures(self) -> tuple[Failure, ...]:

@@ -6,6 +6,7 @@ the UI shows the runs. A run that fails leaves its days stale; the rest goes on,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from oplake.models.sql_file import Models
 from oplake.orchestration.errors import OrchestrationError
 from oplake.orchestration.report import RunReport
 from oplake.orchestration.staleness import last_day
-from oplake.orchestration.work import find_work, open_lake, our_models
+from oplake.orchestration.work import find_work, left_out, open_lake, our_models
 from oplake.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,10 +56,12 @@ def run(
     models = our_models() if models is None else models
     lake = open_lake(settings)
     work = find_work(settings, models, now=now, lake=lake)
-    if not (work or everything or day):
-        return RunReport(())
-    from oplake.orchestration.execution import carry_out  # Dagster takes a second to load: only when there is work
+    report = RunReport(())
+    if work or everything or day:
+        from oplake.orchestration.execution import carry_out  # Dagster takes a second to load: only when there is work
 
-    return carry_out(
-        settings, models, work, lake=lake, now=now, everything=everything, day=day, instance=instance, watch=watch
-    )
+        report = carry_out(
+            settings, models, work, lake=lake, now=now, everything=everything, day=day, instance=instance, watch=watch
+        )
+    early, late = left_out(settings, models, now=now, lake=lake)
+    return replace(report, too_early=early, too_late=late)

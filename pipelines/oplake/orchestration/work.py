@@ -5,8 +5,10 @@ Nothing here writes anything, or loads Dagster: to find that there is nothing to
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import duckdb
 
@@ -15,6 +17,7 @@ from oplake.lake.ledger import ARRIVALS, Ledger, read_ledger
 from oplake.lake.tables import Lake
 from oplake.landing.segments import segments
 from oplake.models.sql_file import Models, load_models, sql_folder
+from oplake.orchestration.report import LeftOut
 from oplake.orchestration.staleness import Refresh, is_due, last_day, stale
 from oplake.settings import Settings
 
@@ -75,3 +78,20 @@ def find_stale(
 ) -> list[Refresh]:
     """What has to be made again, upstream first, from the first day of the models to tomorrow."""
     return stale(models, ledger, first_day=settings.first_day, last_day=last_day(now), everything=everything)
+
+
+def left_out(settings: Settings, models: Models, *, now: datetime, lake: Lake) -> tuple[LeftOut | None, LeftOut | None]:
+    """The events that models would read if `find_stale` looked at their days: those too early, and those too late."""
+    read = {table for model in models if model.partition is not None for table in model.dependencies}
+    per_day: Counter[date] = Counter()
+    for spec in INGESTED:
+        if spec.partition_by_day and spec.name in read and lake.exists(spec.name):
+            per_day.update(lake.rows_per_day(spec.name))
+    last = last_day(now)
+    early = {day: count for day, count in per_day.items() if day < settings.first_day}
+    late = {day: count for day, count in per_day.items() if day > last}
+    return _left_out(early), _left_out(late)
+
+
+def _left_out(per_day: Mapping[date, int]) -> LeftOut | None:
+    return LeftOut(sum(per_day.values()), min(per_day), max(per_day)) if per_day else None
