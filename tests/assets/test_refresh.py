@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import pytest
 
 from oplake.orchestration.errors import OrchestrationError
+from oplake.orchestration.report import LeftOut
+from oplake.orchestration.resources import Step
 from oplake.orchestration.run import run
 from oplake.settings import Settings
 
@@ -149,6 +155,43 @@ def test_a_model_that_fails_leaves_its_days_stale_and_the_rest_is_made(world: Wo
     assert world.made() == {"toy.begun": days(5), "toy.doubled": days(5), "lake.arrivals": {None: 1}}
 
 
+def test_ctrl_c_is_no_failure_of_a_table(world: World, write_models: WriteModels) -> None:
+    """DuckDB tells of the signal as of an error in the query: taken for one, the other tables would still be made."""
+    every = ", ".join(f"landed.actions_begun AS {name}" for name in "abcd")  # 10^12 of them
+    endless = ENDLESS.replace("landed.actions_begun", every)
+    world.models = write_models(begun=endless, other=OTHER)
+    world.land(*(begun(f"a{number}", at(5, 12)) for number in range(1000)), step("a0", 0, at(5, 12)))
+    timers: list[threading.Timer] = []
+
+    def press(step: Step) -> None:
+        if step.table == "toy.begun":
+            timers.append(threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)))
+            timers[0].start()
+
+    with pytest.raises(KeyboardInterrupt):
+        world.run(at(12, 12), watch=press)
+    assert "toy.other" not in world.made()
+    world.models = write_models(begun=BEGUN, other=OTHER)
+    assert world.run(at(12, 12)).is_success
+
+
+def test_days_that_no_model_is_made_for_are_told(world: World, write_models: WriteModels) -> None:
+    """Left out in silence, an import of two years ago looks as if it had never been."""
+    world.models = write_models(begun=BEGUN)
+    for moment in (at(5, 12), datetime(2023, 3, 1, 12, tzinfo=UTC), datetime(2023, 3, 9, 12, tzinfo=UTC), at(20, 12)):
+        world.land({"kind": "action_begun", "ts": moment, "action_id": "a", "agent_id": "a", "action_type": "t"})
+    world.land({"kind": "note", "ts": at(25, 12), "user_id": "u", "note": "no model reads notes"})
+    early = LeftOut(2, date(2023, 3, 1), date(2023, 3, 9))
+    late = LeftOut(1, date(2026, 1, 20), date(2026, 1, 20))
+    for _ in range(2):  # also when there is nothing to do
+        report = world.run(at(12, 12))
+        assert (report.too_early, report.too_late) == (early, late)
+    world.settings = world.settings.model_copy(update={"first_day": date(2023, 1, 1)})
+    report = world.run(at(20, 12))
+    assert (report.too_early, report.too_late) == (None, None)
+    assert world.ask("SELECT sum(actions) FROM toy.begun") == [(4,)]
+
+
 def test_a_broken_promise_is_a_failed_check_with_rows(world: World, write_models: WriteModels) -> None:
     """The negative control of the checks: rows that break each kind of promise."""
     world.models = write_models(broken=BROKEN)
@@ -208,6 +251,19 @@ SELECT
 FROM landed.actions_begun
 WHERE day BETWEEN $start AND $stop
 GROUP BY day
+"""
+
+ENDLESS = """-- What takes a day to work out.
+--
+-- grain: day
+-- partition: day
+-- window: 0..0
+SELECT
+    a.day, -- the day
+    CAST(sum(length(a.event_id || b.event_id || c.event_id || d.event_id)) AS BIGINT) AS actions -- some number
+FROM landed.actions_begun
+WHERE a.day BETWEEN $start AND $stop
+GROUP BY a.day
 """
 
 DOUBLED = """-- Twice as many.

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -22,7 +25,7 @@ from oplake.orchestration.instance import open_instance
 from oplake.orchestration.jobs import INGEST, QUIET, REFRESH, SEGMENTS
 from oplake.orchestration.partitions import keys_of, range_tags
 from oplake.orchestration.report import Failure, Made, RunReport
-from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, alive_folder, lakehouse_resource, publish
+from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Step, Watch, alive_folder, lakehouse_resource, publish
 from oplake.orchestration.runs import bury_abandoned
 from oplake.orchestration.sensors import why
 from oplake.orchestration.staleness import Refresh, of_day, without
@@ -49,9 +52,11 @@ class _Desk:
         instance: dg.DagsterInstance,
         now: datetime,
         watch: Watch | None,
+        is_interrupted: Callable[[], bool],
     ) -> None:
         self.settings, self.models, self.lake = settings, models, lake
         self.instance, self.now = instance, now
+        self._is_interrupted = is_interrupted
         self.ingested: IngestReport | None = None
         self._houses: list[Lakehouse] = []
         self._watch = watch
@@ -61,14 +66,23 @@ class _Desk:
 
     def open_house(self) -> Lakehouse:
         """A lakehouse for one run."""
-        house = Lakehouse(self.settings, lambda: self.now, opened=self.lake)
-        if self._watch is not None:
-            house.watch = self._watch
+        house = Lakehouse(self.settings, lambda: self.now, watch=self._before, opened=self.lake)
         self._houses.append(house)
         return house
 
+    def _before(self, step: Step) -> None:
+        """Before a table is made; after Ctrl-C none is."""
+        if self._is_interrupted():
+            raise KeyboardInterrupt
+        if self._watch is not None:
+            self._watch(step)
+
     def execute(self, job: str, tables: Sequence[str], refresh: Refresh | None = None) -> Made:
-        """One Dagster run that makes these tables, over the days of the refresh."""
+        """One Dagster run that makes these tables, over the days of the refresh.
+
+        Raises:
+            KeyboardInterrupt: Somebody pressed Ctrl-C; no table is to blame for what is not made.
+        """
         tags = {**TAGS, **(range_tags(refresh.start, refresh.stop) | why(refresh) if refresh else {})}
         began = time.monotonic()
         self._houses.clear()
@@ -79,6 +93,8 @@ class _Desk:
             run_config=QUIET,
             raise_on_error=False,
         )
+        if self._is_interrupted():
+            raise KeyboardInterrupt
         for house in self._houses:
             self.ingested = house.ingested or self.ingested
         return Made(
@@ -106,24 +122,56 @@ def carry_out(
 
     Raises:
         LakeError: What was made could not be published.
+        KeyboardInterrupt: Somebody pressed Ctrl-C; what was made before is published.
     """
     with ExitStack() as stack:
         records = instance or stack.enter_context(open_instance(settings))
         bury_abandoned(records, alive_folder(settings), now)
-        desk = _Desk(settings, models, lake, records, now, watch)
+        desk = _Desk(settings, models, lake, records, now, watch, stack.enter_context(_interrupts()))
         runs: list[Made] = []
         refreshes = list(work.refreshes)
-        if work.must_ingest:
-            runs.append(desk.execute(INGEST, [SEGMENTS]))
-        if work.must_ingest or everything:
-            ledger = read_ledger(desk.lake)
-            refreshes = find_stale(settings, models, ledger, now=now, everything=everything)
-        if day is not None:
-            one = of_day(models, day)
-            refreshes = [one] if one else []
-        runs += _make(desk, refreshes)
+        try:
+            if work.must_ingest:
+                runs.append(desk.execute(INGEST, [SEGMENTS]))
+            if work.must_ingest or everything:
+                ledger = read_ledger(desk.lake)
+                refreshes = find_stale(settings, models, ledger, now=now, everything=everything)
+            if day is not None:
+                one = of_day(models, day)
+                refreshes = [one] if one else []
+            runs += _make(desk, refreshes)
+        except KeyboardInterrupt:
+            publish(desk.open_house(), records)
+            raise
         publish(desk.open_house(), records)  # once for all runs, and also when some of them failed
         return RunReport(tuple(runs), desk.ingested)
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether Ctrl-C was pressed meanwhile.
+
+    Dagster takes the signal for a failure of the step that it runs, DuckDB for one of its query; Dagster also puts
+    handlers of its own in the place of ours. Python's wakeup descriptor learns of a signal whoever handles it.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are none of its business
+        yield lambda: False
+        return
+    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    seen = bytearray()
+
+    def is_interrupted() -> bool:
+        with suppress(BlockingIOError):  # nothing has come
+            seen.extend(os.read(read, 4096))
+        return signal.SIGINT in seen or signal.SIGTERM in seen  # Dagster has both mean the same
+
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        yield is_interrupted
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(read)
+        os.close(write)
 
 
 def _make(desk: _Desk, refreshes: Sequence[Refresh]) -> Iterator[Made]:
