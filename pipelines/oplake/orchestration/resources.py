@@ -6,6 +6,7 @@ one whose process died.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from oplake.models.sql_file import Model
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 LAKEHOUSE = "lakehouse"
 """Key of the resource that assets ask for."""
@@ -132,14 +135,12 @@ class Lakehouse:
         path = self.settings.dagster_home / LINEAGE / f"{model.name}-{model.code_version}.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=dict[str, list[tuple[str, str]]])
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError):
             lineage = model.lineage()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for old in path.parent.glob(f"{model.name}-*"):
-            old.unlink(missing_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}")
-        part.write_bytes(msgspec.json.encode(lineage))
-        part.replace(path)
+        try:
+            _keep(path, msgspec.json.encode(lineage), instead_of=f"{model.name}-*.json")
+        except OSError as error:  # a table is worth more than its cached lineage
+            log.warning("the lineage of %s cannot be kept: %s", model.name, error)
         return lineage
 
     def check(self, model: Model, start: date | None, stop: date | None) -> list[Finding]:
@@ -156,6 +157,17 @@ class Lakehouse:
         publish_views(self.settings, self.lake)
         self.has_written = False
         return rows
+
+
+def _keep(path: Path, content: bytes, *, instead_of: str) -> None:
+    """Write a file of a cache, and then drop its older ones; never the parts that other processes are writing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(path)
+    for old in path.parent.glob(instead_of):
+        if old != path:
+            old.unlink(missing_ok=True)
 
 
 def _patiently(work: Callable[[], T]) -> T:
