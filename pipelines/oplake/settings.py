@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ def default_home() -> Path:
 class Settings(BaseSettings):
     """Settings come from `OPLAKE_<NAME>` in the environment, else from the defaults below."""
 
-    model_config = SettingsConfigDict(env_prefix="OPLAKE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="OPLAKE_", extra="forbid", frozen=True, env_ignore_empty=True)
 
     home: Path = Field(default_factory=default_home, description="Folder that holds all state.")
     first_day: date = Field(
@@ -44,6 +44,15 @@ class Settings(BaseSettings):
         default=timedelta(days=7), description="Files of older table versions are deleted; rounded up to whole hours."
     )
     runs_kept: timedelta = Field(default=timedelta(days=30), description="Dagster runs older than this are purged.")
+
+    @field_validator("home")
+    @classmethod
+    def _as_folder(cls, home: Path) -> Path:
+        """As a shell would take it; what is no folder is told here, not by whatever would first write into it."""
+        home = home.expanduser()
+        if home.exists() and not home.is_dir():
+            raise ValueError("it is a file, not a folder")
+        return home
 
     @property
     def landing(self) -> Path:
