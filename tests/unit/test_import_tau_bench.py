@@ -284,11 +284,19 @@ def test_bytes_that_are_not_text_are_rejects(imported: Import) -> None:
 
 def test_a_file_that_breaks_off_keeps_its_whole_runs(imported: Import) -> None:
     content = json.dumps([run(0), run(1), run(2)]).encode()
-    _, events = imported(content[:-200])
+    done, events = imported(content[:-200])
+    assert "no JSON" in done.breaks_off
     assert len(of(events, "action_begun")) == 2
     [reject] = of(events, "reject")
     assert "not JSON" in reject["reason"]
     assert reject["raw_bytes"] > 500
+
+
+def test_a_file_that_breaks_off_between_two_runs_is_not_whole(imported: Import) -> None:
+    done, events = imported(json.dumps([run(0), run(1)]).encode()[:-1] + b", ")
+    assert "no end" in done.breaks_off
+    assert len(of(events, "action_completed")) == 2
+    assert not imported([run(0), run(1)])[0].breaks_off
 
 
 def test_nesting_without_end_is_a_reject(imported: Import) -> None:

@@ -87,3 +87,23 @@ def test_only_the_rejects_asked_for_are_replayed(settings: Settings) -> None:
     assert replay(settings, now=LATER, ids=[wanted]).replayed == (wanted,)
     with pytest.raises(LakeError, match="no reject nobody"):
         replay(settings, now=LATER, ids=["nobody"])
+
+
+def test_what_came_from_a_file_is_replayed_only_when_it_is_whole(settings: Settings) -> None:
+    """The map, the date that its place gives it and its identity are with the file: an event made without them would be
+    dated by the import, and be another one than importing again makes."""
+    note = b'{"kind": "note", "user_id": "u", "note": "hello"}'
+    whole = note[:-1] + b', "event_id": "n1", "ts": "2026-01-05T00:00:00Z"}'
+    land(
+        settings,
+        [
+            reject(raw, reason="r", origin="jsonl:0123456789ab", line=n, byte_offset=n, received_at=NOON).line
+            for n, raw in enumerate([note, whole, b'{"who": "u"}'], start=1)
+        ],
+    )
+    take_in(settings)
+    report = replay(settings, now=LATER)
+    assert len(report.replayed) == 1
+    assert all("came from a file" in reason for reason in report.refused.values())
+    take_in(settings, now=LATER)
+    assert [row["event_id"] for row in rows(settings, "landed.notes")] == ["n1"]

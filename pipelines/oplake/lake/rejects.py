@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from oplake.events import Event
 from oplake.lake.engine import engine
 from oplake.lake.errors import LakeError
 from oplake.lake.ingest import CONFLICT
@@ -21,6 +22,7 @@ from oplake.lake.landed import LANDED
 from oplake.lake.tables import Lake
 from oplake.landing.accept import REJECT_BYTES, accept, place_id
 from oplake.landing.errors import Unusable
+from oplake.landing.importers import is_of_file
 from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
@@ -135,8 +137,24 @@ def _again(rejected: RejectedLine) -> list[bytes]:
             f"only {REJECT_BYTES} of its {rejected.raw_bytes} bytes were kept; send it again from its source"
         )
     received_at = rejected.received_at
+    if is_of_file(rejected.origin):
+        # Without the file there is no map, no place to date it by and no identity that another import would give it.
+        try:
+            event, line = accept(rejected.raw, received_at=received_at, is_live=False)
+        except Unusable as error:
+            raise Unusable(
+                "it came from a file and is not whole without it: import that again with other options, or this line "
+                f"corrected as a file of its own ({error.reason})"
+            ) from error
+        return _told(rejected, event, line)
     event_id = place_id(rejected.origin, rejected.byte_offset)  # should it have none
     event, line = accept(rejected.raw, received_at=received_at, event_id=event_id)
+    return _told(rejected, event, line)
+
+
+def _told(rejected: RejectedLine, event: Event, line: bytes) -> list[bytes]:
+    """The line of the event, and that of the replay which says so."""
+    received_at = rejected.received_at
     note = {
         "kind": "replay",
         "event_id": str(uuid.uuid5(REPLAYS, rejected.event_id)),

@@ -48,6 +48,15 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called now and then with the bytes read of the file and its size; 0 when that is not known."""
 
 
+FORMATS = ("jsonl", "tau-bench")
+"""The formats, as the origins of rejects name them."""
+
+
+def is_of_file(origin: str) -> bool:
+    """Whether a reject came from a file that was imported. Its line alone does not tell what event it would be."""
+    return origin.partition(":")[0] in FORMATS
+
+
 class NotImportable(LandingError):
     """A file cannot be imported as what it was said to be; what was read before that is kept."""
 
@@ -78,6 +87,9 @@ class Imported:
     by_kind: Mapping[str, int]  # events accepted, by kind
     origin: str  # how the rejects of this content name it: a hash of its beginning
     first_rejects: tuple[Refused, ...]  # at most REJECTS_SHOWN
+    first_ts: datetime | None = None  # of the events accepted, the earliest time; None where there are none
+    last_ts: datetime | None = None  # the latest
+    breaks_off: str = ""  # why the rest of the file could not be read; empty when all of it was
 
 
 class Identity:
@@ -147,6 +159,8 @@ class Intake:
         self._by_kind: Counter[str] = Counter()
         self._rejects: list[Refused] = []
         self._rejected = 0
+        self._breaks_off = ""
+        self._span: tuple[datetime, datetime] | None = None
 
     def __enter__(self) -> Intake:
         return self
@@ -175,6 +189,10 @@ class Intake:
         """Land a reject; for `ts` see `take`."""
         self._await(_Waiting(None, "", reason, raw, place, ts, self._identity.present))
 
+    def break_off(self, reason: str) -> None:
+        """Remember that the rest of the file cannot be read."""
+        self._breaks_off = reason
+
     def imported(self) -> Imported:
         """The count so far."""
         return Imported(
@@ -183,6 +201,9 @@ class Intake:
             by_kind=dict(sorted(self._by_kind.items())),
             origin=self.origin,
             first_rejects=tuple(self._rejects),
+            first_ts=self._span and self._span[0],
+            last_ts=self._span and self._span[1],
+            breaks_off=self._breaks_off,
         )
 
     def _await(self, waiting: _Waiting) -> None:
@@ -209,7 +230,9 @@ class Intake:
                 lines.append(self._reject(waiting, outcome.reason))
             else:
                 self._by_kind[str(outcome.event.__struct_config__.tag)] += 1
-                self._latest = outcome.event.ts
+                self._latest = ts = outcome.event.ts
+                first, last = self._span or (ts, ts)
+                self._span = min(first, ts), max(last, ts)
                 lines.append(outcome.line)
         self._writer.append(lines)
 

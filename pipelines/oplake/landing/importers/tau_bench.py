@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -100,7 +100,7 @@ def import_tau_bench(
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     identity = Identity(SOURCE, start.isoformat(), domain or "", agent_id or "")
     with Intake(writer, identity, name=SOURCE, received_at=received_at, begins=midnight(start)) as intake:
-        for number, (piece, head) in enumerate(_pieces(text, path)):
+        for number, (piece, head) in enumerate(_pieces(text, path, intake.break_off)):
             identity.advance(piece.text.encode("utf-8", "surrogateescape"))
             begins = seconds_after(midnight(start), number * RUN_SECONDS)
             _take_run(
@@ -119,8 +119,11 @@ def import_tau_bench(
     return intake.imported()
 
 
-def _pieces(text: str, path: Path) -> Iterator[tuple[_Piece, Mapping[str, Any]]]:
-    """The runs of a file with what the file says about all of them; the last one may be broken."""
+def _pieces(text: str, path: Path, break_off: Callable[[str], None]) -> Iterator[tuple[_Piece, Mapping[str, Any]]]:
+    """The runs of a file with what the file says about all of them; the last one may be broken.
+
+    `break_off` is told why, where the list of a file does not come to its end.
+    """
     decoder = json.JSONDecoder()
     at = _skip(text, 0)
     head: Mapping[str, Any] = {}
@@ -148,9 +151,13 @@ def _pieces(text: str, path: Path) -> Iterator[tuple[_Piece, Mapping[str, Any]]]
             end = text.find("\n", at) if not is_list else -1
             end = len(text) if end < 0 else end
             message = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            if is_list:
+                break_off(f"from byte {offset} on it is no JSON ({message})")
             yield _Piece(text[at:end], Place(line, offset), None, f"not JSON from here on: {message}"), head
         else:
             yield _Piece(text[at:end], Place(line, offset), run), head
+            if is_list and _skip(text, end) == len(text):
+                break_off("its list has no end")
         at = _skip(text, end)
 
 
