@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from oplake.cli.terminal import (
     busy,
     console,
     export_format,
+    is_terminal,
     print_table,
     remark,
     standard_output,
@@ -24,9 +26,14 @@ from oplake.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+
     from oplake.lake.catalog import TableSummary
 
 RAW_SHOWN = 40  # bytes of a reject in the list; enough to recognise it by
+EXPLAIN = re.compile(r"EXPLAIN\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)  # what precedes that which is explained
 TABLE_ROWS = 100  # more than a screen holds; a table is for reading
 
 OutputOption = Annotated[
@@ -47,7 +54,8 @@ def sql(
 ) -> None:
     """Ask the lake a question in SQL.
 
-    `oplake tables` says what there is to ask; `oplake sql - < FILE` asks what a file of sql/queries asks.
+    `oplake tables` says what there is to ask; `oplake sql - < FILE` asks what a file of sql/queries asks. A query that
+    begins with a comment comes after `--`, as what begins like that is an option: oplake sql -- '-- why' ...
     """
     _ask(sys.stdin.read() if query == "-" else query, kind, output, rows=rows, as_of=as_of)
 
@@ -59,14 +67,58 @@ def _ask(query: str, kind: Format | None, output: Path | None, *, rows: int, as_
 
     with connect(settings(), as_of=as_of) as connection:
         try:
-            result = connection.sql(query)
-            reader = result.to_arrow_reader() if result is not None else None
-            if result is None or reader is None:
-                raise CommandError("that asks nothing: it returns no rows. Tables change through landing alone")
+            _check_question(duckdb.extract_statements(query))
+            result = _without_intervals(connection, connection.sql(query))
+            reader = result.to_arrow_reader()
             nested = [name for name, type_ in zip(result.columns, result.types, strict=True) if str(type_) == "JSON"]
             write_result(reader, kind, output, rows=rows, json_columns=nested)
         except duckdb.Error as error:
             raise CommandError(str(error)) from error
+
+
+def _check_question(statements: Sequence[duckdb.Statement]) -> None:
+    """
+    Raises:
+        CommandError: It is not one question; DuckDB would carry out all and answer the last.
+    """
+    if len(statements) > 1:
+        raise CommandError(f"those are {len(statements)} statements; ask one at a time")
+    if not statements or not _is_question(statements[0]):
+        raise CommandError(
+            "that asks nothing: write one SELECT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN. Tables change through landing "
+            "alone, and --output writes an answer to a file"
+        )
+
+
+def _is_question(statement: duckdb.Statement) -> bool:
+    """Whether a statement only reads."""
+    import duckdb
+
+    kind, text = statement.type, statement.query
+    if kind == duckdb.StatementType.EXPLAIN:  # EXPLAIN ANALYZE does what it explains
+        explained = duckdb.extract_statements(EXPLAIN.sub("", text, count=1))
+        return len(explained) == 1 and explained[0].type == duckdb.StatementType.SELECT
+    if kind == duckdb.StatementType.MULTI:  # a PIVOT looks for its columns first
+        return text.split(maxsplit=1)[0].lower() in {"pivot", "select", "from", "with"}
+    return bool(kind == duckdb.StatementType.SELECT)
+
+
+def _without_intervals(
+    connection: duckdb.DuckDBPyConnection, answer: duckdb.DuckDBPyRelation
+) -> duckdb.DuckDBPyRelation:
+    """The answer with DuckDB's text of intervals, for which Parquet, JSON and Python have no type."""
+    from oplake.lake.spec import quoted
+
+    types = [str(each) for each in answer.types]
+    if not any("INTERVAL" in each for each in types):
+        return answer
+    places = [f"c{index}" for index in range(len(types))]  # names may be there twice
+    columns = ", ".join(
+        f"CAST({place} AS {type_.replace('INTERVAL', 'VARCHAR')}) AS {quoted(name)}"
+        for place, type_, name in zip(places, types, answer.columns, strict=True)
+    )
+    query = f"SELECT {columns} FROM answer AS answer({', '.join(places)})"  # noqa: S608  # types, and quoted names
+    return connection.sql(query)
 
 
 @command(app, "tables", panel=LOOK)
@@ -125,16 +177,23 @@ def export_interactions(
     from oplake.lake.tables import Lake
     from oplake.models.export import export_interactions as export
 
+    if start and stop and start > stop:
+        raise typer.BadParameter(f"--from {start:%Y-%m-%d} is later than --to {stop:%Y-%m-%d}")
     home = settings()
     chosen = form or export_format(output)
-    count = export(
-        Lake(home.lake),
-        output or standard_output(is_binary=chosen is ExportFormat.parquet),
-        form=chosen.value,
-        settings=home,
-        start=start.date() if start else None,
-        stop=stop.date() if stop else None,
-    )
+    try:
+        count = export(
+            Lake(home.lake),
+            output or standard_output(is_binary=chosen is ExportFormat.parquet),
+            form=chosen.value,
+            settings=home,
+            start=start.date() if start else None,
+            stop=stop.date() if stop else None,
+        )
+    except OSError as error:  # which names a draft of the file
+        if output is None:
+            raise
+        raise CommandError(f"cannot write {output}: {error.strerror or error}") from error
     remark(f"Wrote {count:,} interactions.")
 
 
@@ -160,28 +219,33 @@ def rejects(
 ) -> None:
     """List the lines that could not be used: where they stood, and why. `landed.rejects` has their bytes."""
     from oplake.lake.rejects import list_rejects
+    from oplake.landing.importers import is_of_file
 
     found = list_rejects(settings(), reason=reason, origin=origin, is_open=True if is_open else None)
     if not found:
         remark("There are none.")
         return
-    print_table(
-        ["id", "received", "origin", "line", "byte", "reason", "begins with", "open"],
-        [
-            (
-                each.event_id,
-                f"{each.received_at:%Y-%m-%d %H:%M:%S}",
-                each.origin,
-                each.line,
-                each.byte_offset,
-                each.reason,
-                each.raw[:RAW_SHOWN].decode(errors="backslashreplace"),
-                each.is_open,
-            )
-            for each in found
-        ],
-    )
-    remark("After a fix: oplake rejects replay, then oplake run.")
+    shown = [
+        {
+            "id": each.event_id,
+            "received": f"{each.received_at:%Y-%m-%d %H:%M:%S}",
+            "origin": each.origin,
+            "line": each.line,
+            "byte": each.byte_offset,
+            "reason": each.reason,
+            "begins with": each.raw[:RAW_SHOWN].decode(errors="backslashreplace"),
+            "open": each.is_open,
+        }
+        for each in found
+    ]
+    # On a terminal one line each, with what fits; a pipe gets all of it.
+    columns = ["id", "origin", "line", "reason", "open"] if is_terminal() else list(shown[0])
+    rows = [[each[name] for name in columns] for each in shown]
+    print_table(columns, rows, whole=["id"], cut=["origin", "reason"])
+    if any(not is_of_file(each.origin) for each in found):
+        remark("After a fix: oplake rejects replay, then oplake run.")
+    if any(is_of_file(each.origin) for each in found):
+        remark("What came from a file is not replayed: import it again with other options, or corrected on its own.")
 
 
 @command(app, "doctor", panel=KEEP)

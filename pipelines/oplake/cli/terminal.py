@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -31,6 +32,8 @@ from oplake.cli.errors import CommandError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 PAGE_WIDTH = 80  # of prose where there is no terminal to ask
 UNBOUNDED_WIDTH = 10_000  # columns of a piped table: nothing that somebody may search for is cut off
@@ -70,6 +73,18 @@ def remark(text: str) -> None:
     progress_console().print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of something: `1 day`, `1,200 days`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def log_retries() -> None:
+    """Have retries of commits logged; where structlog is installed, stamina would print them to standard output."""
+    from stamina.instrumentation import set_on_retry_hooks
+
+    set_on_retry_hooks([lambda retry: log.info("attempt %d failed: %s", retry.retry_num, retry.caused_by)])
+
+
 @contextmanager
 def busy(text: str) -> Iterator[Callable[[str], None]]:
     """Show that something is being worked on, while it is: a spinner on a terminal, one line in a log.
@@ -99,8 +114,19 @@ def progress(text: str) -> Iterator[Callable[[float], None]]:
         yield lambda share: bar.update(task, completed=share)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows as a table; numbers stand right."""
+def is_terminal() -> bool:
+    """Whether somebody reads the data as it comes."""
+    return console().is_terminal
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: Collection[str] = (), cut: Collection[str] = ()
+) -> None:
+    """Print rows as a table; numbers stand right.
+
+    On a terminal columns are folded to fit, but for those named: `whole` ones keep their width, `cut` ones take one
+    line.
+    """
     rows = [tuple(row) for row in rows]
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     for index, name in enumerate(columns):
@@ -108,7 +134,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         is_number = bool(values) and all(
             isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in values
         )
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(
+            name,
+            justify="right" if is_number else "left",
+            overflow="ellipsis" if name in cut else "fold",
+            no_wrap=name in whole or name in cut,
+            min_width=max((len(_shown(value)) for value in values), default=0) if name in whole else None,
+        )
     for row in rows:
         table.add_row(*[Text(_shown(value)) for value in row])
     console().print(table)
@@ -143,8 +175,8 @@ def write_result(
         json_columns: Columns whose text is JSON, which JSON is to hold as what it is.
 
     Raises:
-        CommandError: The kind and the place do not go together.
-        OSError: The file cannot be written; nothing of it is left.
+        CommandError: The kind and the place do not go together, the format has no words for a type, or the file cannot
+            be written; nothing of it is left.
     """
     kind = kind or _kind_of(output)
     if kind is Format.table:
@@ -155,16 +187,21 @@ def write_result(
         if rows and len(shown) > rows:
             remark(f"These are the first {rows} rows; --rows 0 shows all, --format csv, json or parquet writes all.")
         return
-    with _sink(output, is_binary=kind is Format.parquet) as sink:
-        match kind:
-            case Format.csv:
-                _write_csv(result, sink)
-            case Format.json:
-                _write_json(_objects(result, json_columns), sink)
-            case Format.jsonl:
-                sink.writelines(line + b"\n" for line in _objects(result, json_columns))
-            case Format.parquet:
-                _write_parquet(result, sink)
+    import pyarrow as pa
+
+    try:
+        with _sink(output, is_binary=kind is Format.parquet) as sink:
+            match kind:
+                case Format.csv:
+                    _write_csv(result, sink)
+                case Format.json:
+                    _write_json(_objects(result, json_columns), sink)
+                case Format.jsonl:
+                    sink.writelines(line + b"\n" for line in _objects(result, json_columns))
+                case Format.parquet:
+                    _write_parquet(result, sink)
+    except pa.ArrowNotImplementedError as error:
+        raise CommandError(f"{kind} cannot hold the answer: {error}. Cast the column to VARCHAR") from error
 
 
 def _kind_of(output: Path | None) -> Format:
@@ -178,8 +215,18 @@ def _kind_of(output: Path | None) -> Format:
 
 
 def export_format(output: Path | None) -> ExportFormat:
-    """What to write where nothing is said: Parquet into a file that is called so, else JSON lines."""
-    return ExportFormat.parquet if output is not None and output.suffix == ".parquet" else ExportFormat.jsonl
+    """What to write where nothing is said: what the file's ending says, and JSON lines to standard output.
+
+    Raises:
+        CommandError: The ending says nothing that can be written.
+    """
+    if output is None:
+        return ExportFormat.jsonl
+    try:
+        return ExportFormat(output.suffix.removeprefix(".").lower())
+    except ValueError:
+        problem = f"{output}: its ending does not say what it should hold; add --format jsonl or parquet"
+        raise CommandError(problem) from None
 
 
 def standard_output(*, is_binary: bool = False) -> BinaryIO:
@@ -206,8 +253,11 @@ def _sink(output: Path | None, *, is_binary: bool) -> Iterator[BinaryIO]:
         with part.open("wb") as file:
             yield file
         part.replace(output)
+    except OSError as error:  # which names the part
+        raise CommandError(f"cannot write {output}: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _rows(result: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:
@@ -232,13 +282,25 @@ def _as_csv(value: Any) -> Any:
 
 
 def _objects(result: pa.RecordBatchReader, json_columns: Collection[str]) -> Iterator[bytes]:
-    names = result.schema.names
-    nested = [index for index, name in enumerate(names) if name in json_columns]
+    nested = [index for index, name in enumerate(result.schema.names) if name in json_columns]
+    names = _told_apart(result.schema.names)
     for row in _rows(result):
         values = list(row)
         for index in nested:
             values[index] = None if row[index] is None else msgspec.Raw(row[index].encode())
         yield _encode(dict(zip(names, values, strict=True)))
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """The names of columns, with a number added to those that came before: an object would keep the last one alone."""
+    apart: list[str] = []
+    for name in names:
+        number, unique = 0, name
+        while unique in apart or (number and unique in names):
+            number += 1
+            unique = f"{name}_{number}"
+        apart.append(unique)
+    return apart
 
 
 def _write_json(objects: Iterable[bytes], sink: BinaryIO) -> None:
@@ -249,7 +311,8 @@ def _write_json(objects: Iterable[bytes], sink: BinaryIO) -> None:
     sink.write(b"\n]\n" if before == b",\n" else b"[]\n")
 
 
-_encode = msgspec.json.Encoder(enc_hook=str).encode  # what JSON has no word for is written as text
+# What JSON has no word for is written as text. Decimals, which sum() of integers is one of, are numbers of any length.
+_encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
 
 
 def _write_parquet(result: pa.RecordBatchReader, sink: BinaryIO) -> None:
