@@ -9,15 +9,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from oplake.cli import terminal
 from oplake.cli.assembly import assembled
+from oplake.lake.landed import LANDED
+from oplake.lake.tables import Lake
 from oplake.models.sql_file import sql_folder
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,7 +45,13 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_a_wrong_call_exits_with_2(call: Callable[..., Result]) -> None:
-    for arguments in (["nonsense"], ["sql"], ["run", "--all", "--day", "2026-01-05"], ["simulate", "--days", "0"]):
+    for arguments in (
+        ["nonsense"],
+        ["sql"],
+        ["run", "--all", "--day", "2026-01-05"],
+        ["simulate", "--days", "0"],
+        ["simulate", "--rate", "0"],
+    ):
         assert call(*arguments).exit_code == 2, arguments
 
 
@@ -56,6 +67,11 @@ def test_a_wrong_call_exits_with_2(call: Callable[..., Result]) -> None:
         (["import", "jsonl", "missing.jsonl"], "missing.jsonl"),
         (["import", "tau-bench", "missing.json"], "missing.json"),
         (["import", "jsonl", "-", "--map", "nonsense"], "--map"),
+        (["sql", ""], "asks nothing"),
+        (["sql", "CREATE TABLE mine AS SELECT 1"], "asks nothing"),
+        (["sql", "SELECT 1; SELECT 2"], "2 statements"),
+        (["sql", "SELECT 1", "-o", "no-such-folder/a.csv"], "no-such-folder/a.csv:"),
+        (["export", "interactions", "-o", "interactions.csv"], "interactions.csv"),
         (["rejects", "replay", "no-such-id"], "no-such-id"),
     ],
 )
@@ -117,6 +133,129 @@ def test_an_empty_home_says_what_to_do(call: Callable[..., Result]) -> None:
     result = call("tables")
     assert result.exit_code == 0
     assert "oplake demo" in result.stderr
+
+
+def test_nothing_landed_is_not_everything_done(call: Callable[..., Result], home: Path) -> None:
+    """ "Every table is up to date" would send a beginner round in circles: `oplake tables` says that run makes them."""
+    result = call("run")
+    assert result.exit_code == 0
+    assert str(home / "landing") in result.stderr
+    assert "oplake demo" in result.stderr
+
+
+def test_what_asks_nothing_does_nothing(call: Callable[..., Result], tmp_path: Path) -> None:
+    """DuckDB would carry it out: COPY writes a file, and so does EXPLAIN ANALYZE of it."""
+    target = tmp_path / "copied.csv"
+    copy = f"COPY (SELECT 1) TO '{target}'"
+    for query in (
+        copy,
+        f"EXPLAIN ANALYZE {copy}",
+        f"-- why\nEXPLAIN (ANALYZE) {copy}",
+        "DROP VIEW x",
+        "SET threads = 1",
+    ):
+        assert call("sql", "--", query).exit_code == 1, query
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "-- a note\nSELECT 1",
+        "SELECT 1; -- the end",
+        "FROM range(3)",
+        "DESCRIBE SELECT 1",
+        "SHOW TABLES",
+        "EXPLAIN ANALYZE SELECT 1",
+        "PIVOT (SELECT 1 AS a, 2 AS b) ON a USING sum(b)",
+        "WITH a AS (SELECT 1) FROM a",
+    ],
+)
+def test_every_kind_of_question_is_answered(call: Callable[..., Result], query: str) -> None:
+    result = call("sql", "--", query)
+    assert result.exit_code == 0, result.output
+    assert result.stdout
+
+
+def test_intervals_come_as_text_in_every_format(call: Callable[..., Result], tmp_path: Path) -> None:
+    """Arrow's own are (months, days, nanoseconds), and Parquet has no place for them."""
+    query = "SELECT INTERVAL '14 months' AS a, [INTERVAL '90 seconds'] AS b"
+    assert call("sql", query, "-f", "jsonl").stdout == '{"a":"1 year 2 months","b":["00:01:30"]}\n'
+    assert call("sql", query, "-f", "csv").stdout == 'a,b\n1 year 2 months,"[""00:01:30""]"\n'
+    assert "1 year 2 months" in call("sql", query).stdout
+    target = tmp_path / "intervals.parquet"
+    assert call("sql", query, "-o", target).exit_code == 0
+    assert pq.read_table(target).to_pylist() == [{"a": "1 year 2 months", "b": ["00:01:30"]}]
+
+
+def test_numbers_and_columns_of_one_name_survive_in_json(call: Callable[..., Result]) -> None:
+    """sum() makes a DECIMAL of an integer, which would be text; and an object keeps the last of two equal keys."""
+    query = "SELECT sum(range) AS n, 0.1::DECIMAL(4, 2) AS n, (10::HUGEINT ** 30)::HUGEINT AS n_1 FROM range(4)"
+    line = call("sql", query, "-f", "jsonl").stdout
+    assert line == '{"n":6,"n_2":0.10,"n_1":1000000000000000019884624838656}\n'
+
+
+def test_a_read_only_home_can_be_looked_at(call: Callable[..., Result], home: Path) -> None:
+    """Every reader wanting a folder to spill into below the home would shut out who may only read it."""
+    Lake(home / "lake").create(LANDED["reject"])
+    Lake(home / "lake").create(LANDED["replay"])
+    (home / "tmp").touch()  # what no folder can be made at, by root neither
+    result = call("rejects")
+    assert (result.exit_code, result.stderr) == (0, "There are none.\n")
+
+
+def test_a_home_that_is_a_file_is_named(call: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = call("tables", "--home", tmp_path / "file")
+    assert result.exit_code == 1
+    assert "is a file, not a folder" in result.stderr
+
+
+def test_an_import_of_nothing_usable_fails(call: Callable[..., Result], tmp_path: Path) -> None:
+    """A script that imports with a wrong map must not go on as if it had worked."""
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"who": "u"}\n{"who": "v"}\n')
+    result = call("import", "jsonl", path, "--kind", "note", "--map", "user_id=who")
+    assert result.exit_code == 1
+    assert f"{path}, line 2, byte 13" in result.stderr
+    assert "import the file again" in result.stderr
+    assert "replay" not in result.stderr  # which knows neither the map nor the place
+
+
+def test_an_import_tells_of_days_that_no_model_is_made_for(call: Callable[..., Result], tmp_path: Path) -> None:
+    path = tmp_path / "notes.jsonl"
+    path.write_text(
+        '{"kind": "note", "ts": "2023-01-05T00:00:00Z", "user_id": "u", "note": "n"}\n'
+        '{"kind": "note", "ts": "2999-01-05T00:00:00Z", "user_id": "u", "note": "n"}\n'
+    )
+    said = call("import", "jsonl", path).stderr
+    assert "before OPLAKE_FIRST_DAY=2024-01-01" in said
+    assert "2999-01-05 lie after tomorrow" in said
+    assert "came repeatedly" in said  # that the file was there before is known to `oplake run` only
+
+
+def test_an_interval_of_days_has_an_order(call: Callable[..., Result]) -> None:
+    result = call("export", "interactions", "--from", "2026-01-06", "--to", "2026-01-05")
+    assert result.exit_code == 2
+
+
+def test_rejects_fit_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fourteen of them took two hundred lines: an id that is folded cannot be copied, one reason filled a screen."""
+    screen = Console(force_terminal=True, width=80, no_color=True)
+    monkeypatch.setattr(terminal, "console", lambda: screen)
+    identity = "0f8b6c1e-3d0b-5a53-9d7e-0d7d0a3b5f11"
+    row = [
+        identity,
+        "20260105T130000.000000Z-foreign-000001",
+        12,
+        "there is no kind 'stepp'; there are " + "x" * 500,
+        True,
+    ]
+    terminal.print_table(["id", "origin", "line", "reason", "open"], [row], whole=["id"], cut=["origin", "reason"])
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert len(printed) == 3
+    assert identity in printed[2]
+    assert "there is" in printed[2]
 
 
 def test_home_option_stands_for_the_variable(call: Callable[..., Result], tmp_path: Path) -> None:
@@ -198,3 +337,19 @@ def test_ctrl_c_is_quiet(worked_home: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
         assert process.stderr.read() == ""
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_a_run(home: Path, oplake: RunOplake) -> None:
+    """Dagster makes a failed step of the signal; told as a failed table, the run would go on with the others."""
+    assert oplake(home, "simulate", "--days", "1", "--rate", "20").returncode == 0
+    with subprocess.Popen([sys.executable, "-m", "oplake", "run"], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        log = home / "dagster" / "alive"
+        while not (log.is_dir() and list(log.iterdir())):  # a run is being carried out
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert "could not be made" not in process.stderr.read()
+    assert oplake(home, "run").returncode == 0

@@ -21,7 +21,7 @@ from oplake.landing.recorder import Recorder
 from oplake.landing.segments import segments
 from oplake.scores import success_score
 from oplake.settings import Settings
-from oplake.simulate import START, Simulated, SimulationError, Truth, read_truth, simulate, truth_path
+from oplake.simulate import START, Simulated, SimulationError, Truth, has_landed, read_truth, simulate, truth_path
 from oplake.simulate.dice import Dice
 from oplake.simulate.mishaps import SHARES
 from oplake.simulate.truth import ActionTruth
@@ -147,6 +147,19 @@ def test_days_that_have_landed_are_not_landed_again(tmp_path: Path) -> None:
     assert Counter(map(str, landed(home.landing))) == Counter(map(str, at_once))
 
 
+def test_every_world_has_a_sheet_of_its_own(tmp_path: Path) -> None:
+    """A name by the seed alone has the sheet of one world overwritten by another, and a demo take any for its week."""
+    home = Settings(home=tmp_path)
+    simulate(home, days=1, seed=SEED, rate=10)
+    simulate(home, days=2, seed=SEED, rate=20)
+    simulate(home, days=1, seed=SEED, rate=10, start=date(2026, 2, 2))
+    assert len(list((tmp_path / "simulated").iterdir())) == 3
+    assert read_truth(truth_path(home, seed=SEED, rate=10)).rate == 10
+    assert has_landed(home, days=2, seed=SEED, rate=20)
+    for missing in ({"days": 3, "rate": 20}, {"days": 1, "rate": 30}, {"days": 1, "rate": 20, "seed": SEED + 1}):
+        assert not has_landed(home, **({"seed": SEED} | missing))
+
+
 @pytest.mark.parametrize("sheet", ["no answer sheet", None])
 def test_a_landing_that_was_emptied_is_filled_again(tmp_path: Path, sheet: str | None) -> None:
     home = Settings(home=tmp_path)
@@ -198,7 +211,7 @@ def test_the_counts_are_those_of_what_landed(simulation: Settings, simulated: Si
     assert simulated.by_kind == Counter(line["kind"] for line in lines)
     assert simulated.rejects == simulated.by_kind["reject"] == len(truth.mishaps["unusable"])
     assert simulated.actions == len(truth.actions) == DAYS * RATE
-    assert simulated.truth == truth_path(simulation, SEED)
+    assert simulated.truth == truth_path(simulation, seed=SEED, rate=RATE)
 
 
 def test_lines_stand_in_the_order_in_which_they_were_received(simulation: Settings, simulated: Simulated) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +13,10 @@ import typer
 
 from oplake.cli.app import BRING, COMPUTE, KEEP, START, app, command, import_app, rejects_app, settings
 from oplake.cli.errors import CommandError
-from oplake.cli.terminal import PAGE_WIDTH, busy, console, progress, remark
+from oplake.cli.terminal import PAGE_WIDTH, busy, console, counted, log_retries, progress, remark
 
 if TYPE_CHECKING:
+    from oplake.lake.ingest import IngestReport
     from oplake.landing.importers import Imported
     from oplake.landing.writer import SegmentWriter
     from oplake.settings import Settings
@@ -36,11 +37,11 @@ def demo() -> None:
 
     Doing it again adds no row.
     """
-    from oplake.simulate import simulate, truth_path
+    from oplake.simulate import has_landed, simulate
     from oplake.summary import summary
 
     home = settings()
-    if truth_path(home, DEMO_SEED).exists():  # it is written last
+    if has_landed(home, seed=DEMO_SEED):
         remark("The simulated week has landed already.")
     else:
         with progress("Landing a simulated week of agent work ...") as done:
@@ -65,24 +66,62 @@ def run(
 
 
 def _compute(home: Settings, *, everything: bool = False, day: date | None = None) -> None:
+    log_retries()
     with busy("Loading Dagster ...") as say:
         from oplake.orchestration.run import run as compute
 
         report = compute(home, now=now(), everything=everything, day=day, watch=lambda step: say(f"now {step.table}"))
     if not report.runs:
-        remark("Nothing to do: every table is up to date.")
+        remark(_why_nothing(home))
     if report.ingested is not None:
-        took = report.ingested
-        remark(
-            f"Ingested {took.events:,} events; {took.duplicates:,} were there before, {took.rejects:,} were unusable."
-        )
+        remark(_of_ingest(report.ingested))
     for made in report.runs:
         if made.refresh is not None and not made.failures:
             names = made.refresh.models
             what = names[0] if len(names) == 1 else f"{len(names)} tables"
             remark(f"Made {what}, {made.what}, in {made.seconds:.1f} s.")
+    if report.too_early:
+        _warn_of_early(home, report.too_early.events, report.too_early.first, report.too_early.last)
+    if report.too_late:
+        _warn_of_late(report.too_late.events, report.too_late.first, report.too_late.last)
     if not report.is_success:
         raise CommandError(f"{report.complaint}\n`oplake ui` shows the runs with their logs")
+
+
+def _why_nothing(home: Settings) -> str:
+    from oplake.lake.tables import Lake
+
+    if Lake(home.lake).names():
+        return "Nothing to do: every table is up to date."
+    return f"Nothing has landed in {home.landing} yet. Try `oplake demo`, or bring something in with `oplake import`."
+
+
+def _of_ingest(took: IngestReport) -> str:
+    """What an ingest did, in the terms of the tables: a reject that landed as one counts as unusable, not as event."""
+    unusable = sum(took.touched.get("landed.rejects", {}).values())
+    events = took.events - (unusable - took.rejects)
+    return (
+        f"Ingested {counted(events, 'event')}; {took.duplicates:,} came repeatedly, "
+        f"{counted(unusable, 'line')} could not be used."
+    )
+
+
+def _warn_of_early(home: Settings, events: int | None, first: date, last: date) -> None:
+    remark(
+        f"{_events_of(events, first, last)} before OPLAKE_FIRST_DAY={home.first_day}: they are kept, but no model is "
+        f"made of them. To have them, set it to {first} or before, and say oplake run."
+    )
+
+
+def _warn_of_late(events: int | None, first: date, last: date) -> None:
+    remark(f"{_events_of(events, first, last)} after tomorrow: models are made of them when their day has come.")
+
+
+def _events_of(events: int | None, first: date, last: date) -> str:
+    days = f"{first}" if first == last else f"{first} to {last}"
+    if events is None:
+        return f"Events of {days} lie"
+    return f"{counted(events, 'event')} of {days} {'lies' if events == 1 else 'lie'}"
 
 
 @command(app, "ui", panel=COMPUTE)
@@ -101,7 +140,7 @@ def ui(
 def simulate(
     days: Annotated[int, typer.Option(min=1, help="Days of work.")] = 7,
     seed: Annotated[int, typer.Option(help="Which world; another seed goes another way.")] = DEMO_SEED,
-    rate: Annotated[int, typer.Option(min=0, help="Actions begun per day; each has 20 to 30 events.")] = 150,
+    rate: Annotated[int, typer.Option(min=1, help="Actions begun per day; each has 20 to 30 events.")] = 150,
     start: Annotated[
         datetime, typer.Option(formats=AS_DATE, show_default=f"{FIRST_DAY:%Y-%m-%d}", help="The first day (UTC).")
     ] = FIRST_DAY,
@@ -112,12 +151,14 @@ def simulate(
     """
     from oplake.simulate import simulate as land
 
-    with progress(f"Simulating {days} days ...") as done:
-        landed = land(settings(), days=days, seed=seed, rate=rate, start=start.date(), progress=done)
+    home = settings()
+    with progress(f"Simulating {counted(days, 'day')} ...") as done:
+        landed = land(home, days=days, seed=seed, rate=rate, start=start.date(), progress=done)
     if landed.events:
-        remark(f"Landed {landed.events:,} events of {landed.actions:,} actions.")
+        remark(f"Landed {counted(landed.events, 'event')} of {counted(landed.actions, 'action')}.")
     else:
         remark("These days have landed already.")
+    _warn_of_days(home, start.date(), start.date() + timedelta(days=days - 1))
     remark(f"What is true of them: {landed.truth}")
     remark("Next: oplake run")
 
@@ -141,9 +182,10 @@ def import_jsonl(
     from oplake.landing.importers.jsonl import import_jsonl as land
     from oplake.landing.importers.jsonl import parse_map
 
+    home = settings()
     rules = parse_map(mapping or [])
     source = sys.stdin.buffer if str(path) == "-" else path
-    with _landing(settings(), f"Importing {path} ...") as (writer, done):
+    with _landing(home, f"Importing {path} ...") as (writer, done):
         imported = land(
             source,
             writer,
@@ -153,7 +195,7 @@ def import_jsonl(
             start=start.date() if start else None,
             progress=done,
         )
-    _tell(imported)
+    _tell(home, path, imported)
 
 
 @command(import_app, "tau-bench")
@@ -172,11 +214,12 @@ def import_tau_bench(
     """
     from oplake.landing.importers.tau_bench import import_tau_bench as land
 
-    with _landing(settings(), f"Importing {path} ...") as (writer, done):
+    home = settings()
+    with _landing(home, f"Importing {path} ...") as (writer, done):
         imported = land(
             path, writer, received_at=now(), start=start.date(), domain=domain, agent_id=agent, progress=done
         )
-    _tell(imported)
+    _tell(home, path, imported)
 
 
 @contextmanager
@@ -192,14 +235,46 @@ def _landing(home: Settings, text: str) -> Iterator[tuple[SegmentWriter, Any]]:
         writer.close()
 
 
-def _tell(imported: Imported) -> None:
+def _tell(home: Settings, path: Path, imported: Imported) -> None:
+    """Say what an import brought.
+
+    Raises:
+        CommandError: That is nothing, or not the whole file.
+    """
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in imported.by_kind.items())
-    remark(f"Landed {imported.taken:,} events" + (f": {kinds}." if kinds else "."))
+    remark(f"Landed {counted(imported.taken, 'event')}" + (f": {kinds}." if kinds else "."))
     for refused in imported.first_rejects:
-        remark(f"  line {refused.place.line}, byte {refused.place.byte_offset}: {refused.reason}")
+        remark(f"  {path}, line {refused.place.line}, byte {refused.place.byte_offset}: {refused.reason}")
     if imported.rejected:
-        remark(f"{imported.rejected:,} could not be used; they are kept. After a fix: oplake rejects replay")
-    remark("Next: oplake run")
+        remark(
+            f"{imported.rejected:,} could not be used, and are kept: oplake rejects --origin {imported.origin}\n"
+            "If --map or another option was wrong, import the file again with the right one. If lines are wrong, "
+            "import them corrected as a file of their own: a file that was changed is another file from there on."
+        )
+    if imported.first_ts and imported.last_ts:
+        _warn_of_days(home, imported.first_ts.date(), imported.last_ts.date())
+    if imported.breaks_off:
+        raise CommandError(
+            f"{path} breaks off: {imported.breaks_off}. What precedes that has landed; importing the whole file later "
+            "adds only the rest"
+        )
+    if imported.rejected and not imported.taken:
+        raise CommandError(f"nothing in {path} could be used; above is why")
+    remark(
+        "Next: oplake run. It says how many of them came repeatedly, and counts what came before with another content "
+        "among the lines that could not be used."
+    )
+
+
+def _warn_of_days(home: Settings, first: date, last: date) -> None:
+    """Say so where events lie on days that no model is made for."""
+    from oplake.orchestration.staleness import ONE_DAY, last_day
+
+    tomorrow = last_day(now())
+    if first < home.first_day:
+        _warn_of_early(home, None, first, min(last, home.first_day - ONE_DAY))
+    if last > tomorrow:
+        _warn_of_late(None, max(first, tomorrow + ONE_DAY), last)
 
 
 @command(rejects_app, "replay")
@@ -212,7 +287,13 @@ def rejects_replay(
     report = replay(settings(), now=now(), ids=ids or None)
     for reject, reason in report.refused.items():
         remark(f"{reject}: {reason}")
-    remark(f"Took in {len(report.replayed):,} of {len(report.replayed) + len(report.refused):,}. Next: oplake run")
+    total = len(report.replayed) + len(report.refused)
+    if report.replayed:
+        remark(f"Took in {len(report.replayed):,} of {total:,}. Next: oplake run")
+    elif total:
+        remark(f"Took in none of {total:,}; above is why.")
+    else:
+        remark("There is none to take in.")
 
 
 @command(app, "rebuild", panel=KEEP)
@@ -224,6 +305,7 @@ def rebuild(
     """Make every table again from landing alone; it comes out the same. Readers see the old ones until then."""
     from oplake.lake.rebuild import rebuild as make_again
 
+    log_retries()
     with busy("Making every table again from landing ...") as say:
         report = make_again(
             settings(),
@@ -247,6 +329,7 @@ def upkeep() -> None:
     from oplake.orchestration.instance import open_instance
     from oplake.orchestration.purge import purge
 
+    log_retries()
     home = settings()
     with busy("Looking after the tables and the archive ..."):
         report = look_after(home, now=now())

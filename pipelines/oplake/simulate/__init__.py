@@ -25,9 +25,10 @@ from oplake.simulate.transit import BadLine, Sent, moment
 from oplake.simulate.truth import Truth, read_truth, write_truth
 from oplake.simulate.workload import VERSION, Workload
 
-__all__ = ["START", "Simulated", "SimulationError", "Truth", "read_truth", "simulate", "truth_path"]
+__all__ = ["START", "Simulated", "SimulationError", "Truth", "has_landed", "read_truth", "simulate", "truth_path"]
 
 START = date(2026, 1, 5)  # a Monday; fixed, so that a second simulation adds no row whenever it is made
+DAYS, SEED, RATE = 7, 7, 150  # a week of a small company, which is the demo
 BATCH_EVENTS = 5_000  # of one durable write: a million events cost 200 of them
 
 
@@ -46,17 +47,25 @@ class Simulated:
     truth: Path  # the answer sheet
 
 
-def truth_path(settings: Settings, seed: int) -> Path:
-    """Where the answer sheet goes unless it is told otherwise."""
-    return settings.home / "simulated" / f"truth-{seed}.json"
+def truth_path(settings: Settings, *, seed: int = SEED, rate: int = RATE, start: date = START) -> Path:
+    """Where the answer sheet goes unless it is told otherwise: more days of the same world are on the same sheet."""
+    return settings.home / "simulated" / f"truth-{seed}-{rate}-{start}.json"
+
+
+def has_landed(
+    settings: Settings, *, days: int = DAYS, seed: int = SEED, rate: int = RATE, start: date = START
+) -> bool:
+    """Whether a simulation with these arguments would land nothing more."""
+    path = truth_path(settings, seed=seed, rate=rate, start=start)
+    return _landed_days(settings, path, seed=seed, rate=rate, start=start) >= days
 
 
 def simulate(
     settings: Settings,
     *,
-    days: int = 7,
-    seed: int = 7,
-    rate: int = 150,
+    days: int = DAYS,
+    seed: int = SEED,
+    rate: int = RATE,
     start: date = START,
     truth: Path | None = None,
     is_bulk: bool = True,
@@ -82,7 +91,7 @@ def simulate(
     """
     if days < 1 or rate < 0:
         raise SimulationError(f"a simulation takes at least 1 day and a rate of at least 0, not {days} and {rate}")
-    path = truth or truth_path(settings, seed)
+    path = truth or truth_path(settings, seed=seed, rate=rate, start=start)
     landed_days = _landed_days(settings, path, seed=seed, rate=rate, start=start)
     workload = Workload(days=days, seed=seed, rate=rate, start=start)
     writer = SegmentWriter(settings.landing, segment_bytes=settings.segment_bytes, segment_age=settings.segment_age)
