@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
+from contextlib import closing
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,9 +23,13 @@ from typer.testing import CliRunner, Result
 
 from oplake.cli import terminal
 from oplake.cli.assembly import assembled
+from oplake.lake.ingest import ingest
 from oplake.lake.landed import LANDED
 from oplake.lake.tables import Lake
+from oplake.landing.accept import reject
+from oplake.landing.writer import SegmentWriter
 from oplake.models.sql_file import sql_folder
+from oplake.settings import Settings
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -239,23 +245,27 @@ def test_an_interval_of_days_has_an_order(call: Callable[..., Result]) -> None:
     assert result.exit_code == 2
 
 
-def test_rejects_fit_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fourteen of them took two hundred lines: an id that is folded cannot be copied, one reason filled a screen."""
-    screen = Console(force_terminal=True, width=80, no_color=True)
+def test_rejects_fit_on_a_terminal(
+    call: Callable[..., Result], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fourteen took two hundred lines: an id that is folded cannot be copied, and one reason filled a screen."""
+    reason = "there is no kind 'stepp'; there are " + "x" * 500
+    origin = "20260105T130000.000000Z-foreign-and-long-000001"
+    now = datetime.now(UTC)
+    with closing(SegmentWriter(settings.landing)) as writer:
+        writer.append([reject(b"{}", reason=reason, origin=origin, line=12, byte_offset=0, received_at=now).line])
+    ingest(settings, now=now)
+    piped = call("rejects").stdout
+    assert reason in piped
+    (identity,) = re.findall("[0-9a-f]{8}-[0-9a-f-]{27}", piped)
+    printed = io.StringIO()
+    screen = Console(file=printed, force_terminal=True, width=80, no_color=True)
     monkeypatch.setattr(terminal, "console", lambda: screen)
-    identity = "0f8b6c1e-3d0b-5a53-9d7e-0d7d0a3b5f11"
-    row = [
-        identity,
-        "20260105T130000.000000Z-foreign-000001",
-        12,
-        "there is no kind 'stepp'; there are " + "x" * 500,
-        True,
-    ]
-    terminal.print_table(["id", "origin", "line", "reason", "open"], [row], whole=["id"], cut=["origin", "reason"])
-    printed = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
-    assert len(printed) == 3
-    assert identity in printed[2]
-    assert "there is" in printed[2]
+    call("rejects")
+    lines = [line for line in printed.getvalue().splitlines() if line.strip()]
+    assert len(lines) == 4  # two of them are the heading
+    assert identity in lines[2]
+    assert "there is no kind 'stepp'" in lines[2]
 
 
 def test_home_option_stands_for_the_variable(call: Callable[..., Result], tmp_path: Path) -> None:

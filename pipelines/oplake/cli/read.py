@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     import duckdb
 
     from oplake.lake.catalog import TableSummary
+    from oplake.lake.rejects import RejectedLine
 
 RAW_SHOWN = 40  # bytes of a reject in the list; enough to recognise it by
+PLACE_SHOWN, REASON_SHOWN = 36, 72  # characters on a terminal: the width of an id, and two lines beside it
 EXPLAIN = re.compile(r"EXPLAIN\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)  # what precedes that which is explained
 TABLE_ROWS = 100  # more than a screen holds; a table is for reading
 
@@ -225,27 +227,41 @@ def rejects(
     if not found:
         remark("There are none.")
         return
-    shown = [
-        {
-            "id": each.event_id,
-            "received": f"{each.received_at:%Y-%m-%d %H:%M:%S}",
-            "origin": each.origin,
-            "line": each.line,
-            "byte": each.byte_offset,
-            "reason": each.reason,
-            "begins with": each.raw[:RAW_SHOWN].decode(errors="backslashreplace"),
-            "open": each.is_open,
-        }
-        for each in found
-    ]
-    # On a terminal one line each, with what fits; a pipe gets all of it.
-    columns = ["id", "origin", "line", "reason", "open"] if is_terminal() else list(shown[0])
-    rows = [[each[name] for name in columns] for each in shown]
-    print_table(columns, rows, whole=["id"], cut=["origin", "reason"])
+    if is_terminal():  # which has no room for all of it; a pipe gets it
+        rows = [
+            (f"{each.event_id}\n{_cut(_place(each), PLACE_SHOWN)}", _cut(each.reason, REASON_SHOWN)) for each in found
+        ]
+        print_table(["id and place", "reason"], rows, whole=["id and place"])
+    else:
+        print_table(
+            ["id", "received", "origin", "line", "byte", "reason", "begins with", "open"],
+            [
+                (
+                    each.event_id,
+                    f"{each.received_at:%Y-%m-%d %H:%M:%S}",
+                    each.origin,
+                    each.line,
+                    each.byte_offset,
+                    each.reason,
+                    each.raw[:RAW_SHOWN].decode(errors="backslashreplace"),
+                    each.is_open,
+                )
+                for each in found
+            ],
+        )
     if any(not is_of_file(each.origin) for each in found):
         remark("After a fix: oplake rejects replay, then oplake run.")
     if any(is_of_file(each.origin) for each in found):
         remark("What came from a file is not replayed: import it again with other options, or corrected on its own.")
+
+
+def _place(reject: RejectedLine) -> str:
+    place = f"{reject.origin}:{reject.line}" if reject.line else reject.origin
+    return place if reject.is_open else f"taken in: {place}"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 @command(app, "doctor", panel=KEEP)

@@ -119,14 +119,8 @@ def is_terminal() -> bool:
     return console().is_terminal
 
 
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: Collection[str] = (), cut: Collection[str] = ()
-) -> None:
-    """Print rows as a table; numbers stand right.
-
-    On a terminal columns are folded to fit, but for those named: `whole` ones keep their width, `cut` ones take one
-    line.
-    """
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: Collection[str] = ()) -> None:
+    """Print rows as a table; numbers stand right. On a terminal columns are folded to fit, but for the `whole` ones."""
     rows = [tuple(row) for row in rows]
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     for index, name in enumerate(columns):
@@ -137,9 +131,11 @@ def print_table(
         table.add_column(
             name,
             justify="right" if is_number else "left",
-            overflow="ellipsis" if name in cut else "fold",
-            no_wrap=name in whole or name in cut,
-            min_width=max((len(_shown(value)) for value in values), default=0) if name in whole else None,
+            overflow="fold",
+            no_wrap=name in whole,
+            min_width=max((len(line) for value in values for line in _shown(value).splitlines()), default=0)
+            if name in whole
+            else None,
         )
     for row in rows:
         table.add_row(*[Text(_shown(value)) for value in row])

@@ -247,7 +247,8 @@ def _tell(home: Settings, path: Path, imported: Imported) -> None:
         remark(f"  {path}, line {refused.place.line}, byte {refused.place.byte_offset}: {refused.reason}")
     if imported.rejected:
         remark(
-            f"{imported.rejected:,} could not be used, and are kept: oplake rejects --origin {imported.origin}\n"
+            f"{counted(imported.rejected, 'reject')}, kept with what could not be used: "
+            f"oplake rejects --origin {imported.origin}\n"
             "If --map or another option was wrong, import the file again with the right one. If lines are wrong, "
             "import them corrected as a file of their own: a file that was changed is another file from there on."
         )
