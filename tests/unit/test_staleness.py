@@ -165,6 +165,18 @@ def test_time_alone_makes_a_day_again_once() -> None:
     assert find(CHAIN, book) == []
 
 
+def test_a_day_that_saw_a_watermark_since_taken_back_is_made_again_once() -> None:
+    """A clock that was a year ahead made timeouts of open actions; nothing else would make them open again."""
+    book = Book(watermark=NOON + timedelta(days=365))
+    book.write("landed.begun", [NOON.date()])
+    carry_out(CHAIN, book, find(CHAIN, book))
+    book.watermark = NOON
+    (refresh,) = find(CHAIN, book)
+    assert refresh.reasons[0] == "a.actions: its watermark came of a clock that was ahead"
+    carry_out(CHAIN, book, [refresh])
+    assert find(CHAIN, book) == []
+
+
 def test_a_day_that_settles_by_the_clock_asks_for_the_watermark_to_move() -> None:
     book = Book(watermark=NOON)
     book.write("landed.begun", [NOON.date()])

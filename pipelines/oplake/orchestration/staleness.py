@@ -24,6 +24,9 @@ AGAIN = " is made again"
 
 ONE_DAY = timedelta(days=1)
 
+TAKEN_BACK = ONE_DAY
+"""A watermark only grows, but for one that was ahead of the clock by more than this: an ingest takes that back."""
+
 DAYS_AHEAD = 1
 """Days after today that are made: producers' clocks may be ahead, and live events of tomorrow are taken."""
 
@@ -102,8 +105,9 @@ def stale(
     """What has to be made again, in an order in which nothing is made before what it reads.
 
     A day of a model is stale when its SQL changed, when a dependency has touched a day of its window in a version newer
-    than the one read, when time has passed the instant at which it settles, when it was never made although its window
-    has input, or when something that it reads is itself stale. Days outside `first_day..last_day` are left alone.
+    than the one read, when time has passed the instant at which it settles or the watermark that it saw was taken back,
+    when it was never made although its window has input, or when something that it reads is itself stale. Days outside
+    `first_day..last_day` are left alone.
 
     Args:
         models: Upstream first.
@@ -249,6 +253,8 @@ def _why(
         instant = settled_at(day, model.settles)
         if watermark >= instant and (made.watermark is None or made.watermark < instant):
             return f"time passed {instant:%Y-%m-%d %H:%M} UTC"
+        if made.watermark is not None and made.watermark - watermark > TAKEN_BACK:
+            return "its watermark came of a clock that was ahead"
     return None
 
 
