@@ -106,7 +106,7 @@ def stale(
 
     A day of a model is stale when its SQL changed, when a dependency has touched a day of its window in a version newer
     than the one read, when time has passed the instant at which it settles or the watermark that it saw was taken back,
-    when it was never made although its window has input, or when something that it reads is itself stale. Days outside
+    when it was never made although an input has that day, or when something that it reads is itself stale. Days outside
     `first_day..last_day` are left alone.
 
     Args:
@@ -216,15 +216,20 @@ def _candidates(
     todo: Mapping[str, Mapping[date | None, str]],
     windows: Mapping[str, tuple[int, int]],
 ) -> Iterable[date | None]:
-    """Days that the model has, or that its window has input for."""
+    """Days that the model has, and days of which an input has the very same: one that has input only in the days around
+    it would be made of nothing, and every day of data would have two empty ones beside it. Where no window holds the
+    day itself, any day of the window will do."""
     if model.partition is None:
         has_input = any(table in todo or ledger.latest(table) is not None for table in (model.name, *windows))
         return [None] if has_input else []
     days = set(ledger.days(model.name))
+    looks_at_itself = any(low <= 0 <= high for low, high in windows.values())
     for table, (low, high) in windows.items():
         found = {*ledger.days(table), *(day for day in todo.get(table, {}) if day is not None)}
-        for shift in range(low, high + 1):
-            days.update(found if shift == 0 else (day - shift * ONE_DAY for day in found))
+        if low <= 0 <= high:
+            days.update(found)
+        elif not looks_at_itself:
+            days.update(day - shift * ONE_DAY for shift in range(low, high + 1) for day in found)
     return sorted(days)
 
 
