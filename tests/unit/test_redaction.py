@@ -313,6 +313,8 @@ INNOCENT = [
     "Authorization: Bearer authentication is needed",
     # Code
     "token = get_token()\ntoken = args.token\npassword = user_input\npassword = userInput\nlet token = match",
+    "TOKEN_EXECUTE: Final = STANDARD_RIGHTS_EXECUTE\n'Cookie: %s=%s' % pair",
+    """type:"password",value:null!=t?t:"",onChange:e=>i(e)""",
     "self.password = plaintext\nconfig.secret = whatever",
     "password: str\npassword: SecretStr\ntoken: Token\ndb_password: Optional[str] = None\npassword: string;\nDB_PASSWORD: str",
     "f(password=plain, x=1); def g(password=plain): password=e,t=1; if (password=='') {",

@@ -126,7 +126,7 @@ _DATABASES = (
 )
 _ARGUMENT = r"(?P<secret>[^\s'\"\\$<{(-][^\s'\"\\]*)"
 _BETWEEN_ARGUMENTS = "[^A-Za-z0-9]"  # on a command line, and in a list of arguments as JSON has it
-_COOKIE = r"[^\s=;,:'\"\\{}<>$()]{1,80}=[^\s;,'\"\\{}<>$()]+"
+_COOKIE = r"[^\s=;,:'\"\\{}<>$()%]{1,80}=[^\s;,'\"\\{}<>$()]+"
 
 _PLACES: tuple[_Place, ...] = (
     _Place(
@@ -515,7 +515,9 @@ def _by_comparison(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _value(text: str, start: int, position: int, name: str, rule: str) -> tuple[int, int] | None:
     """Where the value of a name stands, when it is one: quoted, or bare and not a word of code or prose."""
-    operator = _OPERATOR.match(text, position) or _VALUE_OF.match(text, position)
+    operator, is_named = _OPERATOR.match(text, position), False
+    if operator is None:
+        operator, is_named = _VALUE_OF.match(text, position), True
     if operator is None:
         return _value_beside(text, start, position, name)
     quoted = _QUOTED.match(text, operator.end())
@@ -523,6 +525,8 @@ def _value(text: str, start: int, position: int, name: str, rule: str) -> tuple[
         first, end = quoted.span("secret") if quoted["escaped"] is None else quoted.span("escaped")
         is_end_of_another = text[first].isspace() or (quoted["open"] is not None and " " in text[first:end])
         return None if is_end_of_another else (first, end)
+    if is_named and "\n" not in operator.group():  # type:"password",value:a!=b is code; YAML has a line for each
+        return None
     bare = _BARE.match(text, operator.end())
     return bare.span() if bare and _is_secret(bare, start, name, operator.group(), rule) else None
 
@@ -584,9 +588,10 @@ def _is_all_of_a_line(bare: re.Match[str], start: int, name: str, operator: str,
     is_setting = name.isupper() and "_" in name
     if rule == "token" and not is_setting:
         return False
-    is_variable = _CODE_WORD.fullmatch(bare.group()) and not bare.group().islower()
-    if is_variable or ("_" in bare.group() and bare.group().islower()):
-        return False
+    value = bare.group()
+    is_mixed = not value.islower() and not value.isupper()
+    if ("_" in value and not is_mixed) or (is_mixed and _CODE_WORD.fullmatch(value)):
+        return False  # snake_case, A_CONSTANT, camelCase
     if "=" in operator and "." in bare.string[start : start + _NAME_CHARS].partition(" ")[0]:
         return False  # an attribute of an object
     before = bare.string[max(0, start - _NAME_CHARS) : start]
