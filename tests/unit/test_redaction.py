@@ -323,7 +323,7 @@ INNOCENT = [
     "document.cookie = 'a=b'",
     "sk-proj-is-a-name-of-a-long-project",
     # Commands, addresses and markup
-    "mysql -u root -p\nmysql -h h -P 3306 -u root -p mydb; docker run -p 8080:80 x && docker login && sshpass -e ssh x",
+    "mysqldump test > a/b -prefix; mysql -u root -p\nmysql -h h -P 3306 -u root -p mydb; docker run -p 8080:80 x && docker login && sshpass -e ssh x",
     'curl -u http://example.com; curl -U agent http://h:80; curl -o out http://h:80/x; curl -u "$USER:$PASS" http://h',
     "click.option('--api-key', 'api_key', help='x'); ('--access-token', '<token>')",
     "redis-cli -h host; docker login --password-stdin registry.io; ['--password', '--token']",

@@ -179,7 +179,7 @@ _PLACES: tuple[_Place, ...] = (
 _COMMANDS: tuple[_Place, ...] = (
     _Place(
         "password",
-        rf"(?<![\w-])(?:mysql\w{{0,9}}|mariadb(?:-\w{{1,9}})?)(?= )[^\n;|]{{0,120}}? -p{_QUOTE}(?!ort){_ARGUMENT}",
+        rf"(?<![\w-])(?:mysql\w{{0,9}}|mariadb(?:-\w{{1,9}})?)(?= )[^\n;|>]{{0,120}}? -p{_QUOTE}(?!ort){_ARGUMENT}",
         mark=rf"(?:mysql|mariadb).*{_BETWEEN_ARGUMENTS}-p[^ ]",
     ),
     _Place(
