@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import dagster as dg
 import pytest
@@ -44,6 +46,24 @@ def test_dagsters_own_storage_reads_the_same(instance: dg.DagsterInstance, setti
     assert list(plain.run_storage.get_runs()) == instance.get_runs()
     assert [(entry.timestamp, entry.message) for entry in plain.event_log_storage.get_logs_for_run(run_id)] == ours
     assert [key.to_user_string() for key in plain.event_log_storage.all_asset_keys()] == ["table"]
+
+
+def test_the_file_of_a_run_begins_as_a_copy_of_an_empty_one(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """Dagster reads all of its migrations for each; a copy must be just what it would have made, and hold nothing."""
+    first, second = _make(instance), _make(instance)
+    runs = settings.dagster_home / "history" / "runs"
+    (blank,) = runs.glob(".blank-*")
+    schemas = []
+    for path in (runs / f"{first}.db", runs / f"{second}.db", blank):
+        with closing(sqlite3.connect(path)) as connection:
+            schemas.append(connection.execute("SELECT sql FROM sqlite_schema ORDER BY sql").fetchall())
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+            count = connection.execute("SELECT count(*) FROM event_logs").fetchone()
+    assert schemas[0] == schemas[1] == schemas[2]
+    assert count == (0,)
+    assert len(instance.all_logs(first)) == len(instance.all_logs(second))
+    assert sorted(instance.event_log_storage.get_all_run_ids()) == sorted([first, second])  # type: ignore[attr-defined]
 
 
 def test_events_are_told_while_the_run_that_writes_them_goes_on(
