@@ -24,7 +24,8 @@ from benchmarks.rows import Row
 from oplake.lake.engine import engine
 from oplake.lake.landed import INGESTED
 from oplake.lake.tables import Lake
-from oplake.models.sql_file import Model, load_models, sql_folder
+from oplake.models.model import Model, sql_folder
+from oplake.models.sql_file import load_models
 from oplake.settings import Settings
 
 STEPS = 20_000_000

@@ -78,7 +78,7 @@ def _land(home: Settings, segments: list[Path]) -> None:
 
 def _live_through(home: Settings, days: list[list[Path]]) -> None:
     """A home as it is after these days: a commit a day in every table, and every day in Dagster's records."""
-    lake, models = open_lake(home), our_models()
+    lake, models = open_lake(home), our_models(home)
     for number, segments in enumerate(days):
         _land(home, segments)
         now = datetime.now(UTC)

@@ -14,8 +14,8 @@ from typing import Any
 import dagster as dg
 
 from oplake.lake.tables import TableSpec
+from oplake.models.model import Model
 from oplake.models.sql_assets import OWNER, row_counts, table_metadata
-from oplake.models.sql_file import Model
 from oplake.orchestration.partitions import key_of
 from oplake.orchestration.resources import Lakehouse
 from oplake.orchestration.staleness import last_day

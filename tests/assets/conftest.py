@@ -16,10 +16,11 @@ import pytest
 from oplake.lake.catalog import connect
 from oplake.landing.accept import accept
 from oplake.landing.writer import SegmentWriter
-from oplake.models.sql_file import Models, load_models
+from oplake.models.model import Models, sql_folder
+from oplake.models.sql_file import load_models
 from oplake.orchestration.report import RunReport
 from oplake.orchestration.run import run
-from oplake.orchestration.work import SOURCES, our_models
+from oplake.orchestration.work import SOURCES
 from oplake.settings import Settings
 
 
@@ -101,7 +102,7 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
 @pytest.fixture(scope="session")
 def models() -> Models:
     """The models of this checkout, loaded once."""
-    return our_models()
+    return load_models(sql_folder(), SOURCES)
 
 
 CORE = ("attribution.actions", "attribution.steps", "attribution.step_credits")

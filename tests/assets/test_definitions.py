@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from oplake.events import TABLES
-from oplake.models.sql_file import Models
+from oplake.models.model import Models
 from oplake.orchestration import definitions as module
 from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.instance import open_instance

@@ -28,7 +28,7 @@ from oplake.lake.landed import LANDED
 from oplake.lake.tables import Lake
 from oplake.landing.accept import reject
 from oplake.landing.writer import SegmentWriter
-from oplake.models.sql_file import sql_folder
+from oplake.models.model import sql_folder
 from oplake.settings import Settings
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]

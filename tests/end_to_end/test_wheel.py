@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from oplake import settings
-from oplake.models.sql_file import sql_folder
+from oplake.models.model import sql_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
@@ -89,6 +89,6 @@ def test_an_installed_oplake_goes_from_events_to_credit(installed: Installed) ->
 
 def test_a_checkout_reads_its_own_sql_though_an_editable_install_copied_it(installed: Installed) -> None:
     """Reading the copy first would compute with models as they were on the day of the installation."""
-    packaged = installed.run("python", "-c", "from oplake.models.sql_file import sql_folder; print(sql_folder())")
+    packaged = installed.run("python", "-c", "from oplake.models.model import sql_folder; print(sql_folder())")
     assert str(installed.folder) in packaged
     assert sql_folder() == settings.CHECKOUT / "sql"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.sql.tiny_lake import PROJECT_MODELS, DeltaLake, TinyLake
 
-from oplake.models.sql_file import Models
+from oplake.models.model import Models
 from oplake.settings import Settings
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sql.tiny_lake import DAY, TinyLake, at, begun, by, compute
 
-from oplake.models.sql_file import Models
+from oplake.models.model import Models
 
 ONE = timedelta(days=1)
 

@@ -23,7 +23,7 @@ from tests.sql.tiny_lake import (
     step,
 )
 
-from oplake.models.sql_file import Models
+from oplake.models.model import Models
 
 NEXT = DAY + timedelta(days=1)
 

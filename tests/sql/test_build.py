@@ -16,7 +16,8 @@ from oplake.lake.landed import INGESTED
 from oplake.models.build import build
 from oplake.models.checks import Finding, checks_of, evaluate_checks
 from oplake.models.errors import BuildError
-from oplake.models.sql_file import Model, load_models
+from oplake.models.model import Model
+from oplake.models.sql_file import load_models
 
 ONE = timedelta(days=1)
 

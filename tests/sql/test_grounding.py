@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sql.tiny_lake import DAY, TinyLake, at, begun, compute, observation, step
 
-from oplake.models.sql_file import Models
+from oplake.models.model import Models
 from oplake.scores import is_met
 
 VALUES = st.sampled_from([None, True, False, 0, 1, 1.0, 1.04, 10, 10.9, "1", "x", [1], {"a": 1, "b": 2}])

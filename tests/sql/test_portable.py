@@ -11,7 +11,8 @@ from tests.sql.tiny_lake import PROJECT_MODELS
 
 from oplake.lake.landed import INGESTED
 from oplake.models.errors import ModelFileError
-from oplake.models.sql_file import DIALECT, Model, load_models
+from oplake.models.model import Model
+from oplake.models.sql_file import DIALECT, load_models
 
 
 def obstacles(sql: str) -> list[str]:

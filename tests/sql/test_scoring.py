@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.sql.tiny_lake import DAY, TinyLake, at, begun, by, completed, compute
 
 from oplake import scores
-from oplake.models.sql_file import Models
+from oplake.models.model import Models
 
 KEYS = st.one_of(
     st.sampled_from(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sql.tiny_lake import DAY, TinyLake, at, begun, by, compute, step
 
-from oplake.models.sql_file import Models
+from oplake.models.model import Models
 
 
 def credits_of(confidences: list[float]) -> list[float]:

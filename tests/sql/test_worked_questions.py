@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.sql.tiny_lake import DAY, PROJECT_MODELS, TinyLake, at, begun, step
 
-from oplake.models.sql_file import Model, Models, Query, load_queries, sql_folder
+from oplake.models.model import Model, Models, Query, sql_folder
+from oplake.models.sql_file import load_queries
 
 QUERIES = load_queries(sql_folder())
 

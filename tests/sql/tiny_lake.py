@@ -21,7 +21,8 @@ from oplake.lake.tables import Lake
 from oplake.models.build import Built, build
 from oplake.models.checks import evaluate_checks, evaluate_rows
 from oplake.models.compute import WATERMARK_TABLE, Days
-from oplake.models.sql_file import Model, Models, load_models, sql_folder
+from oplake.models.model import Model, Models, sql_folder
+from oplake.models.sql_file import load_models
 from oplake.settings import Settings
 
 PROJECT_MODELS = load_models(sql_folder(), INGESTED)

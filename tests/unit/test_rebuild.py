@@ -223,10 +223,10 @@ def test_a_rebuild_leaves_a_run_nothing_to_do(settings: Settings) -> None:
     )
     rebuild(settings, now=LATER)
     assert {row["action_id"] for row in rows(settings, "attribution.actions")} == {"action-0000"}
-    assert not find_work(settings, our_models(), now=LATER)
+    assert not find_work(settings, our_models(settings), now=LATER)
     rebuild(settings, now=far)
     assert {row["action_id"] for row in rows(settings, "attribution.actions")} == {"action-0000", "action-0009"}
-    assert not find_work(settings, our_models(), now=far)
+    assert not find_work(settings, our_models(settings), now=far)
 
 
 def test_a_crash_at_any_table_is_made_good(settings: Settings) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from oplake.lake.spec import Column, TableSpec
 from oplake.models.errors import ModelFileError
-from oplake.models.sql_file import Model, load_models, load_queries
+from oplake.models.model import Model
+from oplake.models.sql_file import load_models, load_queries
 
 EVENTS = TableSpec(
     name="landed.events",

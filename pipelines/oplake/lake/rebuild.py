@@ -33,7 +33,7 @@ from oplake.landing.errors import LandingError
 from oplake.settings import Settings
 
 if TYPE_CHECKING:
-    from oplake.models.sql_file import Models
+    from oplake.models.model import Models
 
 BESIDE = ".rebuilding"  # the lake that is made beside, within the home
 
@@ -72,7 +72,8 @@ def rebuild(
         LakeError: Landing or the archive is not whole: nothing was replaced. The message lists what is lost.
         ModelError: A model cannot be loaded (nothing was replaced) or computed.
     """
-    from oplake.models.sql_file import load_models, sql_folder  # lazily: whoever never rebuilds never loads sqlglot
+    from oplake.models.model import sql_folder
+    from oplake.models.sql_file import load_models  # lazily: whoever never rebuilds never loads sqlglot
 
     models = load_models(sql_folder(), (*INGESTED, ARRIVALS))
     rows: dict[str, int] = {}

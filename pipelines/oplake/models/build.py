@@ -22,7 +22,7 @@ from oplake.lake.spec import duckdb_type, quoted
 from oplake.lake.tables import Lake
 from oplake.models.compute import WATERMARK_TABLE, Days, show_table, show_watermark
 from oplake.models.errors import BuildError
-from oplake.models.sql_file import Model
+from oplake.models.model import Model
 from oplake.settings import Settings
 
 BATCH_ROWS = 100_000  # rows in flight between DuckDB and the lake's files

@@ -17,7 +17,7 @@ from oplake.lake.engine import engine
 from oplake.lake.spec import DAY, quoted
 from oplake.lake.tables import Lake
 from oplake.models.compute import Days, show_table
-from oplake.models.sql_file import Model, OutputColumn
+from oplake.models.model import Model, OutputColumn
 from oplake.settings import Settings
 
 SAMPLE_ROWS = 5  # enough to see what is wrong, few enough to read

@@ -13,7 +13,7 @@ import dagster as dg
 
 from oplake.lake.spec import TableSpec, duckdb_type
 from oplake.models.checks import Finding, checks_of
-from oplake.models.sql_file import Model
+from oplake.models.model import Model
 from oplake.orchestration.partitions import all_in_one_run, days_read, key_of
 from oplake.orchestration.resources import Lakehouse
 

@@ -14,31 +14,24 @@ import difflib
 import hashlib
 import re
 from codecs import BOM_UTF8
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
-from functools import cached_property
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from importlib.resources import files
 from pathlib import Path
-from typing import Literal
 
 import duckdb
 import pyarrow as pa
 from sqlglot import Dialect, Token, exp
 from sqlglot.errors import ParseError
 
-from oplake import settings
 from oplake.lake.errors import LakeError
-from oplake.lake.spec import Column, TableSpec
+from oplake.lake.spec import TableSpec
 from oplake.models import binding
 from oplake.models.errors import ModelFileError, Problem
-from oplake.models.header import Header, Question, read_description, read_header
-from oplake.models.lineage import Source, column_lineage
+from oplake.models.header import Header, read_description, read_header
+from oplake.models.model import QUERIES, Model, Models, OutputColumn, Query
 
 DIALECT = "duckdb"
-QUERIES = "queries"
-"""Folder of ad-hoc queries beside the schemas; it holds no models."""
 
 PARAMETERS = frozenset({"start", "stop"})
 """What a model may ask for: the first and the last day being made."""
@@ -49,127 +42,6 @@ _NUMBER = r"-?\d+(?:\.\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})?\.\.({_NUMBER})?$")
 _DUCKDB_PLACE = re.compile(r"\n\nLINE (\d+):.*", re.DOTALL)
 _HASH_CHARS = 16  # 64 bits: plenty to tell the versions of one file apart
-
-
-@dataclass(frozen=True)
-class OutputColumn:
-    """A column of a model. `type` is what its table holds; `low` and `high` bound its values, inclusive."""
-
-    name: str
-    description: str
-    type: pa.DataType
-    is_not_null: bool = False
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model file that has been read, checked and bound.
-
-    `sql` is the text of the file and takes the parameters named in `parameters` (dates). `window` is the first and last
-    day that a day reads, relative to itself; `narrower` has those of tables of which it reads less. `settles` is how
-    far into the next day time alone may still change it.
-    """
-
-    name: str
-    path: Path
-    description: str
-    grain: tuple[str, ...]
-    partition: Literal["day"] | None
-    window: tuple[int, int]
-    narrower: Mapping[str, tuple[int, int]]
-    settles: timedelta | None
-    not_portable: str | None
-    question: Question | None
-    columns: tuple[OutputColumn, ...]
-    dependencies: frozenset[str]
-    parameters: frozenset[str]
-    sql: str
-    code_version: str
-    input_types: Mapping[str, Mapping[str, str]] = field(repr=False)
-
-    def window_of(self, table: str) -> tuple[int, int]:
-        """First and last day of a dependency that a day reads, relative to itself."""
-        return self.narrower.get(table, self.window)
-
-    @property
-    def summary(self) -> str:
-        """The first line of the description."""
-        return self.description.partition("\n")[0]
-
-    @property
-    def spec(self) -> TableSpec:
-        """The table as the lake has to know it.
-
-        Columns stay nullable there, so that an unwanted null is a failed check with its rows, not a failed write.
-        """
-        return TableSpec(
-            name=self.name,
-            description=self.description,
-            columns=tuple(Column(column.name, column.type, column.description) for column in self.columns),
-            partition_by_day=self.partition == "day",
-            sort_by=self.grain,
-            grain=self.grain,
-        )
-
-    def lineage(self) -> Mapping[str, list[Source]]:
-        """For each column, the (table, column) pairs that its values are made from, sorted.
-
-        A constant has none. Columns that only decide which rows there are (filters, join keys) are not listed.
-        """
-        return self._lineage
-
-    @cached_property
-    def _lineage(self) -> Mapping[str, list[Source]]:
-        return column_lineage(self.sql, self.input_types)
-
-
-@dataclass(frozen=True)
-class Models:
-    """The models of a folder, upstream first."""
-
-    models: tuple[Model, ...]
-
-    def __iter__(self) -> Iterator[Model]:
-        return iter(self.models)
-
-    def __len__(self) -> int:
-        return len(self.models)
-
-    def __getitem__(self, name: str) -> Model:
-        """The model of that name.
-
-        Raises:
-            KeyError: There is none.
-        """
-        for model in self.models:
-            if model.name == name:
-                return model
-        raise KeyError(name)
-
-    def __contains__(self, name: object) -> bool:
-        return any(model.name == name for model in self.models)
-
-
-@dataclass(frozen=True)
-class Query:
-    """An ad-hoc query to start from: one SELECT over the lake's views, without parameters."""
-
-    name: str
-    path: Path
-    description: str
-    sql: str
-
-
-def sql_folder() -> Path:
-    """The folder of the model files: the checkout's `sql/`, else the copy in the wheel.
-
-    In a checkout the copy is never read: an editable install leaves a stale one behind.
-    """
-    if settings.is_checkout():
-        return settings.CHECKOUT / "sql"
-    return Path(str(files("oplake") / "sql"))
 
 
 def load_models(folder: Path, sources: Iterable[TableSpec]) -> Models:

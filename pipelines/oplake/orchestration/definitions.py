@@ -1,6 +1,6 @@
 """Everything that Dagster is told, put together in one place, with overrides for whatever a test has to swap.
 
-Loading this touches no state: neither the home's folders nor its tables are looked at, only the model files are read.
+Loading this looks at no table: the model files are read, or what is kept of them in a home that is there.
 `defs` is what `[tool.dagster]` in pyproject.toml, `oplake ui` and `dagster dev` load.
 """
 
@@ -15,8 +15,8 @@ from dagster._utils.warnings import disable_dagster_warnings
 
 from oplake.lake.landed import LANDED, REDACTIONS, SEGMENTS, WATERMARK
 from oplake.lake.ledger import ARRIVALS
+from oplake.models.model import Models
 from oplake.models.sql_assets import sql_assets
-from oplake.models.sql_file import Models
 from oplake.orchestration.jobs import build_jobs
 from oplake.orchestration.partitions import daily
 from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, lakehouse_resource, utc_now
@@ -55,7 +55,7 @@ def _definitions(
     clock: Callable[[], datetime],
     watch: Watch | None,
 ) -> dg.Definitions:
-    models = our_models() if models is None else models
+    models = our_models(settings) if models is None else models
 
     def lakehouse() -> Lakehouse:
         return Lakehouse(settings, clock) if watch is None else Lakehouse(settings, clock, watch)

@@ -19,7 +19,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from oplake.lake.ledger import read_ledger
 from oplake.lake.tables import Lake
-from oplake.models.sql_file import Models
+from oplake.models.model import Models
 from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.instance import open_instance
 from oplake.orchestration.jobs import INGEST, QUIET, REFRESH, SEGMENTS

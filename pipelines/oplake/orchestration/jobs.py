@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from oplake.models.sql_file import Model
+from oplake.models.model import Model
 from oplake.orchestration.partitions import keys_of
 from oplake.orchestration.resources import Lakehouse
 

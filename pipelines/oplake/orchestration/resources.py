@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from oplake.models.build import Built
     from oplake.models.checks import Finding
     from oplake.models.lineage import Source
-    from oplake.models.sql_file import Model
+    from oplake.models.model import Model
 
 T = TypeVar("T")
 

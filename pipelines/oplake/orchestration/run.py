@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from oplake.models.sql_file import Models
+from oplake.models.model import Models
 from oplake.orchestration.errors import OrchestrationError
 from oplake.orchestration.report import RunReport
 from oplake.orchestration.staleness import last_day
@@ -53,7 +53,7 @@ def run(
         raise OrchestrationError(
             f"{day} cannot be made: models have days from {settings.first_day} (OPLAKE_FIRST_DAY) to {last_day(now)}"
         )
-    models = our_models() if models is None else models
+    models = our_models(settings) if models is None else models
     lake = open_lake(settings)
     work = find_work(settings, models, now=now, lake=lake)
     report = RunReport(())

@@ -13,7 +13,7 @@ from datetime import datetime
 import dagster as dg
 
 from oplake.lake.ledger import read_ledger
-from oplake.models.sql_file import Models
+from oplake.models.model import Models
 from oplake.orchestration.jobs import QUIET, SEGMENTS, Jobs
 from oplake.orchestration.partitions import keys_of, range_tags
 from oplake.orchestration.resources import alive_folder

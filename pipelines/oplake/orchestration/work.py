@@ -1,6 +1,6 @@
 """What there is to do right now. The sensor and `oplake run` both ask here, so that they do the same.
 
-Nothing here writes anything, or loads Dagster: to find that there is nothing to do is quick.
+Nothing here writes to the lake, or loads Dagster: to find that there is nothing to do is quick.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from oplake.lake.landed import INGESTED, SEGMENTS
 from oplake.lake.ledger import ARRIVALS, Ledger, read_ledger
 from oplake.lake.tables import Lake
 from oplake.landing.segments import segments
-from oplake.models.sql_file import Models, load_models, sql_folder
+from oplake.models.kept import kept_models
+from oplake.models.model import Models, sql_folder
 from oplake.orchestration.report import LeftOut
 from oplake.orchestration.staleness import Refresh, is_due, last_day, stale
 from oplake.settings import Settings
@@ -24,15 +25,22 @@ from oplake.settings import Settings
 SOURCES = (*INGESTED, ARRIVALS)
 """The tables that models may read besides each other."""
 
+KEPT = "models"
+"""Folder below DAGSTER_HOME with the models as they were read; a cache."""
+
 
 def open_lake(settings: Settings) -> Lake:
     """The lake of a home."""
     return Lake(settings.lake, retention=settings.vacuum_after)
 
 
-def our_models() -> Models:
-    """The models of the checkout, or of the wheel."""
-    return load_models(sql_folder(), SOURCES)
+def our_models(settings: Settings) -> Models:
+    """The models of the checkout, or of the wheel; as they were read is kept beside Dagster's records.
+
+    Raises:
+        ModelFileError: A model file is wrong.
+    """
+    return kept_models(sql_folder(), SOURCES, settings.dagster_home / KEPT)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import Any
 
 from oplake.lake.landed import INGESTED
 from oplake.lake.ledger import ARRIVALS
-from oplake.models.sql_file import load_models, sql_folder
+from oplake.models.model import sql_folder
+from oplake.models.sql_file import load_models
 from oplake.reference.commands_page import commands_page
 from oplake.reference.events_page import events_page
 from oplake.reference.markdown import DocsError

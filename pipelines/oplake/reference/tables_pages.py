@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from oplake.lake.spec import TableSpec, duckdb_type
 from oplake.models.header import Question
-from oplake.models.sql_file import Model, Models, OutputColumn
+from oplake.models.model import Model, Models, OutputColumn
 from oplake.reference.markdown import GENERATED, anchor, table
 
 SCHEMAS: Mapping[str, str] = {
