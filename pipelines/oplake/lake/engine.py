@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
+from oplake.lake.spec import quoted
 from oplake.settings import Settings
 
 SPILL = "tmp"
@@ -35,6 +36,17 @@ def engine(settings: Settings, *, keeps_order: bool = True) -> Iterator[duckdb.D
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")  # it writes to the terminal of whoever imports us
             yield connection
+
+
+@contextmanager
+def cleared(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An engine for one piece of work of several: the schemas that it makes are gone afterwards, with all in them."""
+    try:
+        yield connection
+    finally:
+        made = "SELECT schema_name FROM duckdb_schemas() WHERE database_name = 'memory' AND schema_name <> 'main'"
+        for (name,) in connection.execute(f"{made} AND NOT internal").fetchall():
+            connection.execute(f"DROP SCHEMA {quoted(name)} CASCADE")
 
 
 def _spill(within: Path) -> TemporaryDirectory[str]:

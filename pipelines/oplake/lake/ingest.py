@@ -311,8 +311,8 @@ class Intake:
             for kind in sorted(counts.keys() - {REJECT}):
                 self._bring(kind, counts[kind], lines, taking)
             self._bring_rejects(counts.get(REJECT, 0), lines, taking)
-        for day in sorted(taking.redacted):
-            self._count_redactions(day)
+        for first, last in _runs(sorted(taking.redacted)):
+            self._count_redactions(first, last)
         self._commit_segments(taking)
         self._source.trim()
 
@@ -471,25 +471,24 @@ class Intake:
                     said[pieces[segment, start]] = count
         return said
 
-    def _count_redactions(self, day: date) -> None:
-        """Makes a day of `lake.redactions` from the landed tables, again and again the same."""
+    def _count_redactions(self, first: date, last: date) -> None:
+        """Makes some days of `lake.redactions` from the landed tables, again and again the same."""
         parts = " UNION ALL ".join(
-            f"SELECT {literal(kind)} AS kind, redactions "
-            f"FROM ({self.lake.relation_sql(spec.name, start=day, stop=day)}) WHERE redactions <> '{{}}'"
+            f"SELECT {DAY}, {literal(kind)} AS kind, redactions "
+            f"FROM ({self.lake.relation_sql(spec.name, start=first, stop=last)}) WHERE redactions <> '{{}}'"
             for kind, spec in LANDED.items()
         )
         rows = self._reader(
             f"""
-            SELECT CAST({literal(day.isoformat())} AS DATE) AS {DAY}, kind, rule.key AS rule,
-                CAST(sum(rule.value) AS BIGINT) AS count
+            SELECT {DAY}, kind, rule.key AS rule, CAST(sum(rule.value) AS BIGINT) AS count
             FROM (
-                SELECT kind, unnest(map_entries(CAST(CAST(redactions AS JSON) AS MAP(VARCHAR, BIGINT)))) AS rule
+                SELECT {DAY}, kind, unnest(map_entries(CAST(CAST(redactions AS JSON) AS MAP(VARCHAR, BIGINT)))) AS rule
                 FROM ({parts})
             )
-            GROUP BY ALL ORDER BY kind, rule
+            GROUP BY ALL ORDER BY {DAY}, kind, rule
             """
         ).read_all()
-        self.lake.replace(REDACTIONS.name, lambda: rows, start=day, stop=day)
+        self.lake.replace(REDACTIONS.name, lambda: rows, start=first, stop=last)
         self._tell(REDACTIONS.name)
 
     def _commit_segments(self, taking: _Taking) -> None:

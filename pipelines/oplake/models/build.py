@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from oplake.lake.commit import provenance
-from oplake.lake.engine import engine
+from oplake.lake.engine import cleared, engine
 from oplake.lake.errors import SchemaChanged
 from oplake.lake.spec import duckdb_type, quoted
 from oplake.lake.tables import Lake
@@ -46,6 +46,7 @@ def build(
     stop: date | None,
     settings: Settings,
     watermark: datetime | None,
+    connection: duckdb.DuckDBPyConnection | None = None,
 ) -> Built:
     """Replace the days `start..stop` (both included) of a model's table, or the whole of one without days.
 
@@ -58,6 +59,7 @@ def build(
         stop: Last day.
         settings: Threads, memory and the folder to spill into.
         watermark: What `lake.watermark` says; None when nothing was ingested yet.
+        connection: An engine that does not keep order, to work with; without it one is started.
 
     Raises:
         BuildError: The SQL failed on these rows, or days were given to a model that has none or the other way round.
@@ -66,12 +68,12 @@ def build(
     days = _days(model, start, stop)
     began = time.monotonic()
     _prepare(lake, model)
-    with engine(settings, keeps_order=False) as connection:
+    with cleared(connection) if connection else engine(settings, keeps_order=False) as database:
         try:
-            inputs = _show_inputs(connection, lake, model, days, watermark)
+            inputs = _show_inputs(database, lake, model, days, watermark)
             replaced = lake.replace(
                 model.name,
-                lambda: _rows(connection, model, days),
+                lambda: _rows(database, model, days),
                 start=start,
                 stop=stop,
                 metadata=provenance(code_version=model.code_version, inputs=inputs, watermark=watermark),

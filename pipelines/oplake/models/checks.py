@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from oplake.lake.engine import engine
+from oplake.lake.engine import cleared, engine
 from oplake.lake.spec import DAY, quoted
 from oplake.lake.tables import Lake
 from oplake.models.compute import Days, show_table
@@ -53,7 +53,13 @@ def checks_of(model: Model) -> tuple[Check, ...]:
 
 
 def evaluate_checks(
-    lake: Lake, model: Model, *, start: date | None, stop: date | None, settings: Settings
+    lake: Lake,
+    model: Model,
+    *,
+    start: date | None,
+    stop: date | None,
+    settings: Settings,
+    connection: duckdb.DuckDBPyConnection | None = None,
 ) -> list[Finding]:
     """Hold the days `start..stop` of a model's table against its promises, in the order of `checks_of`.
 
@@ -65,12 +71,13 @@ def evaluate_checks(
         start: First day; None, with `stop`, for the whole table.
         stop: Last day, included.
         settings: Threads, memory and the folder to spill into.
+        connection: An engine that does not keep order, to work with; without it one is started.
     """
     days = None if start is None or stop is None else Days(start, stop)
-    with engine(settings, keeps_order=False) as connection:
+    with cleared(connection) if connection else engine(settings, keeps_order=False) as database:
         types = {column.name: "VARCHAR" for column in model.columns}
-        show_table(connection, lake, model.name, types, days)
-        return evaluate_rows(connection, model)
+        show_table(database, lake, model.name, types, days)
+        return evaluate_rows(database, model)
 
 
 def evaluate_rows(connection: duckdb.DuckDBPyConnection, model: Model) -> list[Finding]:

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import dagster as dg
 import msgspec
 
+from oplake.lake.engine import engine
 from oplake.lake.ledger import ARRIVALS, check_landed, publish_arrivals
 from oplake.lake.tables import Lake
 from oplake.orchestration.partitions import key_of
@@ -26,6 +28,8 @@ from oplake.orchestration.work import open_lake
 from oplake.settings import Settings
 
 if TYPE_CHECKING:
+    import duckdb
+
     from oplake.lake.ingest import IngestReport
     from oplake.lake.upkeep import UpkeepReport
     from oplake.models.build import Built
@@ -80,11 +84,21 @@ class Lakehouse:
     opened: Lake | None = None
     ingested: IngestReport | None = field(default=None, init=False)
     has_written: bool = field(default=False, init=False)
+    _open: ExitStack = field(default_factory=ExitStack, init=False)
 
     @cached_property
     def lake(self) -> Lake:
         """The tables."""
         return self.opened or open_lake(self.settings)
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """One engine for all models of the run, one after the other: to start one takes as long as a small model."""
+        return self._open.enter_context(engine(self.settings, keeps_order=False))
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        self._open.close()
 
     @cached_property
     def watermark(self) -> datetime | None:
@@ -125,7 +139,15 @@ class Lakehouse:
 
         self.watch(Step(model.name, start, stop))
         self.has_written = True
-        return build(self.lake, model, start=start, stop=stop, settings=self.settings, watermark=self.watermark)
+        return build(
+            self.lake,
+            model,
+            start=start,
+            stop=stop,
+            settings=self.settings,
+            watermark=self.watermark,
+            connection=self.connection,
+        )
 
     def lineage(self, model: Model) -> Mapping[str, Sequence[Source]]:
         """From which columns each column of a model is made.
@@ -147,7 +169,9 @@ class Lakehouse:
         """Look whether the days made are as the model's file says that they are."""
         from oplake.models.checks import evaluate_checks
 
-        return evaluate_checks(self.lake, model, start=start, stop=stop, settings=self.settings)
+        return evaluate_checks(
+            self.lake, model, start=start, stop=stop, settings=self.settings, connection=self.connection
+        )
 
     def publish(self) -> int:
         """Write down what was committed, and make the views show it; returns how many rows arrivals got."""
@@ -209,7 +233,10 @@ def lakehouse_resource(make: Callable[[], Lakehouse], *, publishes: bool = True)
         lakehouse = make()
         run_id = context.run.run_id if context.run else "no-run"
         with carrying_out(alive_folder(lakehouse.settings), run_id):
-            yield lakehouse
+            try:
+                yield lakehouse
+            finally:
+                lakehouse.close()
             if publishes and lakehouse.has_written:
                 publish(lakehouse, context.instance)
 
