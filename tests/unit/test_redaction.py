@@ -45,9 +45,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from oplake import events
-from oplake.landing import redaction
 from oplake.landing.accept import accept
-from oplake.landing.redaction import RULES, may_hold_secret, redact, rule_of_name
+from oplake.landing.redaction import RULES, hide, marks, may_hold_secret, redact, rule_of_name, rules, texts
 
 # Left out of the oracle: the two entropy detectors and public IP addresses. They flag ids, hashes and addresses, which
 # events are made of and which are no secrets.
@@ -541,8 +540,8 @@ def test_every_name_of_a_secret_has_its_mark(name: str) -> None:
         assert all(may_hold_secret(line) for line in as_landed(name)), name
 
 
-FORMS = {rule: st.from_regex(re.sub(r"\\Z", "", form.pattern), alphabet=st.characters(max_codepoint=0x3000, exclude_categories=["Cs"])) for rule, form in redaction._KEYS.items()}  # fmt: skip
-PLACES = {f"{place.rule}-{number}": st.from_regex(place.pattern, alphabet=st.characters(max_codepoint=0x3000, exclude_categories=["Cs"])) for number, place in enumerate((*redaction._PLACES, *redaction._COMMANDS))}  # fmt: skip
+FORMS = {rule: st.from_regex(re.sub(r"\\Z", "", form.pattern), alphabet=st.characters(max_codepoint=0x3000, exclude_categories=["Cs"])) for rule, form in rules.KEYS.items()}  # fmt: skip
+PLACES = {f"{place.rule}-{number}": st.from_regex(place.pattern, alphabet=st.characters(max_codepoint=0x3000, exclude_categories=["Cs"])) for number, place in enumerate((*rules.PLACES, *rules.COMMANDS))}  # fmt: skip
 AROUND = st.lists(WORD | st.sampled_from(["=", ": ", "'", "aws", "bearer ", "://u:", "@", "n", "\\n"]) | st.text(max_size=3), max_size=6).map("".join)  # fmt: skip
 
 
@@ -558,7 +557,7 @@ def test_the_mark_of_a_form_is_wherever_its_rule_applies(rule: str) -> None:
         nonlocal hits
         text = before + secret + after
         counts: dict[str, int] = {}
-        redaction._redact(text, counts)  # the rules, whatever the marks say
+        texts._redact(text, counts)  # the rules, whatever the marks say
         if counts:
             hits += rule.partition("-")[0] in counts
             assert all(may_hold_secret(line) for line in as_landed(text)), text
@@ -576,7 +575,7 @@ def test_the_mark_of_a_form_is_wherever_its_rule_applies(rule: str) -> None:
 @example("http://\x01u:p\xa0w@host")
 def test_no_text_is_changed_by_a_rule_without_a_mark(text: str) -> None:
     counts: dict[str, int] = {}
-    if redaction._redact(text, counts) != text:
+    if texts._redact(text, counts) != text:
         assert all(may_hold_secret(line) for line in as_landed(text)), text
 
 
@@ -595,13 +594,13 @@ VALUES = st.recursive(
 def test_nothing_is_hidden_without_a_mark_and_nothing_twice(value: Any) -> None:
     """`{"name": "Cookie", "value": "sid=abc"}` has no `cookie:` in it, and is none of the names of secrets."""
     counts: dict[str, int] = {}
-    hidden = redaction.hide(value, counts)
+    hidden = hide(value, counts)
     if counts:
         assert may_hold_secret(events.encoder.encode({"a": value})), value
     else:
         assert hidden == value
     again: dict[str, int] = {}
-    assert redaction.hide(hidden, again) == hidden
+    assert hide(hidden, again) == hidden
     assert again == {}
 
 
@@ -621,7 +620,7 @@ def test_a_mark_is_found_behind_whatever_fills_the_memory_of_the_search() -> Non
     """RE2 answers "no" when its memory does not suffice; a mark that makes it remember much would hide all others."""
     dice = random.Random(7)
     noise = "".join(dice.choices(WORDY + "+/ .:=aws_key", k=2_000_000)).replace("pw", "").encode()
-    find = redaction._find_marks()
+    find = marks._find_marks()
     assert may_hold_secret(noise + b" ghp_" + b"a1B2" * 9)
     for start in range(0, len(noise), 1000):  # most pieces have no mark of their own
         piece = noise[start : start + 1000]
@@ -681,7 +680,7 @@ FRAGMENTS = [
 def seconds(text: str) -> float:
     """Processor time of the rules, whatever the marks say."""
     start = time.process_time()
-    redaction._redact(text, {})
+    texts._redact(text, {})
     return time.process_time() - start
 
 
