@@ -16,6 +16,9 @@ from oplake.settings import Settings
 SPILL = "tmp"
 """Folder of the home for what does not fit into memory; whatever is in it while nothing runs can be deleted."""
 
+NO_PLACE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR})
+"""Errors that say that no folder can be made there, whatever else the disk may take."""
+
 
 @contextmanager
 def engine(settings: Settings, *, keeps_order: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -55,6 +58,6 @@ def _spill(within: Path) -> TemporaryDirectory[str]:
         within.mkdir(parents=True, exist_ok=True)
         return TemporaryDirectory(prefix="duckdb-", dir=within)
     except OSError as error:
-        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        if error.errno not in NO_PLACE:
             raise
         return TemporaryDirectory(prefix="oplake-duckdb-")
