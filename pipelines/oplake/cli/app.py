@@ -17,6 +17,7 @@ import typer
 
 from oplake import __version__
 from oplake.cli.errors import CommandError
+from oplake.lake.interrupts import watched
 
 if TYPE_CHECKING:
     from oplake.settings import Settings
@@ -88,7 +89,8 @@ def _shared(
         if home is not None:  # the environment, so that what runs in other processes agrees
             os.environ["OPLAKE_HOME"] = str(home.expanduser().resolve())
         try:
-            function(**arguments)
+            with watched() as is_interrupted:
+                _run(function, arguments, is_interrupted)
         except Exception as error:
             if debug or not _is_for_people(error):
                 raise
@@ -104,6 +106,16 @@ def _shared(
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
     run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
     return run
+
+
+def _run(function: Callable[..., None], arguments: dict[str, Any], is_interrupted: Callable[[], bool]) -> None:
+    """Run a command; whatever DuckDB and others make of Ctrl-C, it is Ctrl-C."""
+    try:
+        function(**arguments)
+    except Exception as error:
+        if is_interrupted():
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:

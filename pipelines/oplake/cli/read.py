@@ -66,8 +66,9 @@ def _ask(query: str, kind: Format | None, output: Path | None, *, rows: int, as_
     import duckdb
 
     from oplake.lake.catalog import connect
+    from oplake.lake.interrupts import breakable
 
-    with connect(settings(), as_of=as_of) as connection:
+    with connect(settings(), as_of=as_of) as connection, breakable(connection):
         try:
             _check_question(duckdb.extract_statements(query))
             result = _without_intervals(connection, connection.sql(query))

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
+from oplake.lake.interrupts import breakable
 from oplake.lake.spec import quoted
 from oplake.settings import Settings
 
@@ -38,7 +39,8 @@ def engine(settings: Settings, *, keeps_order: bool = True) -> Iterator[duckdb.D
         with duckdb.connect(config=config) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")  # it writes to the terminal of whoever imports us
-            yield connection
+            with breakable(connection):
+                yield connection
 
 
 @contextmanager

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from oplake.lake.interrupts import watched
 from oplake.lake.ledger import read_ledger
 from oplake.lake.tables import Lake
 from oplake.models.model import Models
@@ -127,7 +125,7 @@ def carry_out(
     with ExitStack() as stack:
         records = instance or stack.enter_context(open_instance(settings))
         bury_abandoned(records, alive_folder(settings), now)
-        desk = _Desk(settings, models, lake, records, now, watch, stack.enter_context(_interrupts()))
+        desk = _Desk(settings, models, lake, records, now, watch, stack.enter_context(watched()))
         runs: list[Made] = []
         refreshes = list(work.refreshes)
         try:
@@ -145,33 +143,6 @@ def carry_out(
             raise
         publish(desk.open_house(), records)  # once for all runs, and also when some of them failed
         return RunReport(tuple(runs), desk.ingested)
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether Ctrl-C was pressed meanwhile.
-
-    Dagster takes the signal for a failure of the step that it runs, DuckDB for one of its query; Dagster also puts
-    handlers of its own in the place of ours. Python's wakeup descriptor learns of a signal whoever handles it.
-    """
-    if threading.current_thread() is not threading.main_thread():  # signals are none of its business
-        yield lambda: False
-        return
-    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    seen = bytearray()
-
-    def is_interrupted() -> bool:
-        with suppress(BlockingIOError):  # nothing has come
-            seen.extend(os.read(read, 4096))
-        return signal.SIGINT in seen or signal.SIGTERM in seen  # Dagster has both mean the same
-
-    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    try:
-        yield is_interrupted
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(read)
-        os.close(write)
 
 
 def _make(desk: _Desk, refreshes: Sequence[Refresh]) -> Iterator[Made]:
