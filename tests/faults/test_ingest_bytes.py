@@ -18,6 +18,8 @@ from oplake.landing.segments import segments
 from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 GOOD = step(1)
 DEEP = b'{"kind":"step","event_id":"deep","state":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}"
 LONG = b'{"kind":"note","event_id":"long","user_id":"u","note":"' + b"x" * 10_000_000 + b'"}'  # says no time

@@ -493,6 +493,7 @@ def test_readers_see_whole_batches(settings: Settings) -> None:
 # -- Files that somebody else put there -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_name_that_comes_again_brings_other_lines(settings: Settings) -> None:
     """By name and offset alone, the beginning of the second file would count as taken in."""
     for number in range(3):

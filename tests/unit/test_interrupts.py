@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,11 @@ from pathlib import Path
 import pytest
 
 from oplake.lake.interrupts import breakable, watched
+
+pytestmark = [
+    pytest.mark.slow,  # each waits for a query to be under way
+    pytest.mark.skipif(signal.getsignal(signal.SIGINT) == signal.SIG_IGN, reason="whoever runs this ignores Ctrl-C"),
+]
 
 ENDLESS = "SELECT sum(length(a.i::VARCHAR || b.i::VARCHAR || c.i::VARCHAR)) FROM {0} AS a(i), {0} AS b(i), {0} AS c(i)"
 ENDLESS = ENDLESS.format("range(100000)")
@@ -45,7 +51,7 @@ def test_a_question_that_takes_too_long_is_taken_back(home: Path) -> None:
     try:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(4)
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     finally:
         process.kill()

@@ -22,6 +22,8 @@ from oplake.landing.segments import segments
 from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 LATER = NOW + timedelta(days=1)
 
 
