@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oplake import events
@@ -321,6 +321,9 @@ JSON = st.recursive(
     | st.sampled_from(["p" * 485 + ' password: "hunter2"', "Bearer abcdef123456" * 40]),
     confidence=st.none() | st.floats(-2, 2),
     is_live=st.booleans(),
+)
+@example(  # cut into a text, under the name of a secret
+    state={}, extra={"password": {"a": "", "x" * 1100: ""}}, description="", confidence=None, is_live=False
 )
 @settings(max_examples=60, deadline=None)
 def test_both_ways_give_the_same_line_and_accepting_it_again_changes_nothing(

@@ -241,9 +241,11 @@ class _Shaper:
 
     def object(self, value: dict[str, Any]) -> dict[str, Any]:
         """A free-form JSON object: long strings and long values within it become their beginnings."""
-        if self._counts is not None:
-            value = hide(value, self._counts)
-        return self._renamed((key, self._value(item)) for key, item in value.items())
+        if self._counts is None:
+            return {key: self._value(item) for key, item in value.items()}
+        hidden = hide(value, self._counts)
+        made = self._renamed((key, self._value(item)) for key, item in hidden.items())
+        return hide(made, self._counts)  # the beginning of an object is a text, and secret under the name of a secret
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str) and _is_beginning(value):
