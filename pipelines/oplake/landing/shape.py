@@ -243,9 +243,10 @@ class _Shaper:
         """A free-form JSON object: long strings and long values within it become their beginnings."""
         if self._counts is None:
             return {key: self._value(item) for key, item in value.items()}
-        hidden = hide(value, self._counts)
-        made = self._renamed((key, self._value(item)) for key, item in hidden.items())
-        return hide(made, self._counts)  # the beginning of an object is a text, and secret under the name of a secret
+        made = self._renamed((key, self._value(item)) for key, item in hide(value, self._counts).items())
+        # The beginning of an object is a text, and as such secret under the name of a secret.
+        safe: dict[str, Any] = hide(made, self._counts)
+        return safe
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str) and _is_beginning(value):
