@@ -24,7 +24,7 @@ from oplake.landing.writer import SegmentWriter
 from oplake.settings import default_home
 
 BATCH = 100  # events that a caller brings at once
-BATCHES = 30  # a round
+BATCHES = 130  # a round; each writes a segment, which takes 64 MiB, a thousand batches, before the next
 ROUNDS = 15
 SINGLES = 300  # events of a round that are made durable one by one
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

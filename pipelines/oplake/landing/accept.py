@@ -265,7 +265,7 @@ def _plain_batch(raws: Sequence[bytes], received_at: datetime, clock: Clock) -> 
         _accepted((event, line))
         if quotes is not None
         and (is_clear or (_says_all(raw, line, quotes) and not may_hold_secret(line)))
-        and not _is_too_long(event, kinds[event.__class__], line)
+        and (len(line) <= NESTED_VALUE_CHARS or not _is_too_long(event, kinds[event.__class__], line))
         else None
         for raw, event, line, quotes in zip(raws, found, lines.splitlines(), added, strict=True)
     ]

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 
+from oplake.events import KINDS
 from oplake.landing.disk import OS_DISK, Disk
 from oplake.landing.errors import DiskFull, LandingError
 from oplake.landing.segments import INDEX_SUFFIX, NAME_CHARS, NAME_TIME, SUFFIX, Commit, Seal
@@ -34,7 +35,7 @@ COMMIT_EVENTS = 1000  # keeps one commit, and so the wait of those who come next
 EXIT_SECONDS = 5.0  # how long the end of the process waits for a commit under way; recovery does the rest
 _WRITER = re.compile(rf"[A-Za-z0-9._]{{1,{NAME_CHARS}}}")
 _KIND_AT = len(b'{"kind":"')
-_KIND_END = _KIND_AT + 20  # past the longest name of a kind and its closing quote
+_KIND_END = _KIND_AT + max(map(len, KINDS)) + 1  # past the longest name and its closing quote, before an id begins
 _INTERRUPTED = "interrupted while writing: these events may be durable or not; try them again under the same event_id"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
