@@ -523,8 +523,8 @@ def test_nothing_that_is_handed_over_raises_into_the_agent(tmp_path: Path, caplo
             assert recorder.attach_action(other) is False
     nowhere = tmp_path / "x\0y"
     assert Recorder(nowhere).note("u", "n") is False
-    assert "null byte" in caplog.text
-    with pytest.raises(LandingError, match="null byte"):
+    assert "embedded null" in caplog.text
+    with pytest.raises(LandingError, match="embedded null"):
         Recorder(nowhere, strict=True).note("u", "n")
 
 
