@@ -25,8 +25,9 @@ NESTED_STRING_CHARS = 500  # a string inside a JSON object is cut here
 NESTED_VALUE_CHARS = (
     1000  # an object or list inside a JSON object whose text is longer becomes the beginning of that text
 )
+TELEMETRY_STRING_CHARS = STRING_CHARS  # a string inside what OpenTelemetry says: messages and arguments stand there
 LINE_BYTES = 1 << 20  # no accepted event takes more; it bounds the buffer of every reader
-CONTRACT = 1  # the number of this contract; each field or kind that is added raises it, and readers of old tell by it
+CONTRACT = 2  # the number of this contract; each field or kind that is added raises it, and readers of old tell by it
 DEPTH = 64  # deeper nesting is refused before a recursive decoder runs out of stack
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1  # what Arrow, Delta and DuckDB hold
 
@@ -41,11 +42,12 @@ Id: TypeAlias = Annotated[str, Meta(min_length=1)]
 def says(description: str, **shape: Any) -> Meta:
     """What a field means, and how its value is brought into shape before it is checked.
 
-    Shapes: `cut=n` keeps the first n characters, of each text in a list; `clamp=(low, high)` bounds a number;
-    `fill=value` stands in for a missing or null value and is written out, so that a later default never changes what
-    has landed. The JSON schema tells all three.
+    Shapes: `cut=n` keeps the first n characters, of each text in a list; `nested_cut=n` the same of each string inside
+    JSON objects, whose values are else left whole; `clamp=(low, high)` bounds a number; `fill=value` stands in for a
+    missing or null value and is written out, so that a later default never changes what has landed. The JSON schema
+    tells them all.
     """
-    told = {"default" if name == "fill" else f"x-{name}": value for name, value in shape.items()}
+    told = {"default" if name == "fill" else f"x-{name.replace('_', '-')}": value for name, value in shape.items()}
     return Meta(description=description, extra=shape, extra_json_schema=told)
 
 
@@ -299,8 +301,27 @@ class Span(Event, kw_only=True, tag="span"):
     started_at: Annotated[datetime, Meta(tz=True), says("when it started, in UTC")]
     ended_at: Annotated[datetime, Meta(tz=True), says("when it ended, in UTC")]
     status: Annotated[str, says("unset, ok or error", cut=100)] = ""
-    attributes: Annotated[Json, says("its attributes")] = {}
-    events: Annotated[list[Json], says("its events, in order")] = []
+    status_message: Annotated[str | None, says("what went wrong, when the status is error", cut=2000)] = None
+    attributes: Annotated[Json, says("its attributes, by their names", nested_cut=TELEMETRY_STRING_CHARS)] = {}
+    events: Annotated[
+        list[Json], says("its events, in order: name, time, attributes", nested_cut=TELEMETRY_STRING_CHARS)
+    ] = []
+    resource: Annotated[Json, says("attributes of what sent it")] = {}
+    scope: Annotated[str, says("the instrumentation that made it", cut=ID_CHARS)] = ""
+    convention: Annotated[str, says("the naming convention that it speaks", cut=100)] = ""
+
+
+class Log(Event, kw_only=True, tag="log"):
+    """An OpenTelemetry log record, kept whole; an event, where it has a name."""
+
+    trace_id: Annotated[str | None, says("the trace that it belongs to, in hex", cut=ID_CHARS)] = None
+    span_id: Annotated[str | None, says("the span that it belongs to, in hex", cut=ID_CHARS)] = None
+    name: Annotated[str, says("name of the event; empty for a plain log record", cut=1000)] = ""
+    severity: Annotated[str, says("trace, debug, info, warn, error or fatal", cut=100)] = ""
+    body: Annotated[
+        Json, says("its body; one that is no object stands under `value`", nested_cut=TELEMETRY_STRING_CHARS)
+    ] = {}
+    attributes: Annotated[Json, says("its attributes, by their names", nested_cut=TELEMETRY_STRING_CHARS)] = {}
     resource: Annotated[Json, says("attributes of what sent it")] = {}
     scope: Annotated[str, says("the instrumentation that made it", cut=ID_CHARS)] = ""
     convention: Annotated[str, says("the naming convention that it speaks", cut=100)] = ""
@@ -366,6 +387,7 @@ KINDS: Mapping[str, type[Event]] = MappingProxyType(
             OperatorNote,
             PlaybookServed,
             Span,
+            Log,
             LlmCall,
             Reject,
             Replay,
@@ -404,6 +426,7 @@ class Field:
     is_nullable: bool
     empty: Any  # the default: None, "", 0, False, [] or {}
     cut: int | None = None
+    nested_cut: int | None = None  # of strings inside JSON, whose values then stay whole
     clamp: tuple[float, float] | None = None
     fill: Any = None
     min_chars: int = 0  # 1: an empty text is refused

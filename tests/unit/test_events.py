@@ -136,7 +136,7 @@ def test_every_event_is_an_event() -> None:
     assert all(issubclass(cls, Event) for cls in KINDS.values())
 
 
-FINGERPRINTS = {1: "26cd54c826f10265"}
+FINGERPRINTS = {1: "26cd54c826f10265", 2: "c45de20460a2e908"}
 """By the number of the contract, of all its kinds and fields."""
 
 

@@ -49,6 +49,7 @@ _SORT_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "operator_note": ("target", "ts"),
         "playbook_served": ("entry_id", "ts"),
         "span": ("trace_id", "started_at"),
+        "log": ("name", "ts"),
         "llm_call": ("asset", "ts"),
         "reject": ("origin", "byte_offset"),
         "replay": ("reject_id",),

@@ -23,7 +23,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from oplake import events
-from oplake.events import DEPTH, INT_MAX, INT_MIN, LINE_BYTES, NESTED_STRING_CHARS, NESTED_VALUE_CHARS, Event
+from oplake.events import DEPTH, INT_MAX, INT_MIN, LINE_BYTES, NESTED_VALUE_CHARS, Event
 from oplake.landing.errors import Unusable
 from oplake.landing.from_python import as_json
 from oplake.landing.kinds import Kind, Time, kind_of, plain
@@ -223,7 +223,7 @@ def _plain(raw: bytes | Mapping[str, Any], received_at: datetime, clock: Clock) 
         else:
             kind = kind_of(raw["kind"])
             event = msgspec.convert(raw, kind.shaped)
-            if not all(_is_plain(getattr(event, name), DEPTH - 2) for name in kind.nested):
+            if not all(_is_plain(getattr(event, name), DEPTH - 2, chars) for name, chars in kind.nested):
                 return None
     except _NOT_PLAIN:
         return None
@@ -313,10 +313,10 @@ def _is_too_long(event: Event, kind: Kind, line: bytes) -> bool:
     """Whether something in it has to be cut."""
     if len(line) <= NESTED_VALUE_CHARS:  # else nothing within it can be longer
         return False
-    return len(line) > LINE_BYTES or any(_is_long(getattr(event, name)) for name in kind.nested)
+    return len(line) > LINE_BYTES or any(_is_long(getattr(event, name)) for name in kind.condensed)
 
 
-def _is_plain(nested: dict[Any, Any] | list[Any], depth: int) -> bool:
+def _is_plain(nested: dict[Any, Any] | list[Any], depth: int, chars: int) -> bool:
     """Whether what Python has in a JSON field is JSON, of numbers that fit and strings that need no cut."""
     if nested.__class__ is dict and not all(key.__class__ is str for key in nested):
         return False
@@ -324,7 +324,7 @@ def _is_plain(nested: dict[Any, Any] | list[Any], depth: int) -> bool:
     for item in nested.values() if isinstance(nested, dict) else nested:
         kind = item.__class__
         if kind is str:
-            if len(item) > NESTED_STRING_CHARS:
+            if len(item) > chars:
                 return False
         elif kind is int:
             if not INT_MIN <= item <= INT_MAX:
@@ -333,7 +333,7 @@ def _is_plain(nested: dict[Any, Any] | list[Any], depth: int) -> bool:
             if item - item != 0:  # NaN or infinite
                 return False
         elif kind is dict or kind is list:
-            if depth == 0 or not _is_plain(item, depth - 1):
+            if depth == 0 or not _is_plain(item, depth - 1, chars):
                 return False
         elif item is not None and kind is not bool:
             return False

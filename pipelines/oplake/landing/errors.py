@@ -21,6 +21,10 @@ class DiskFull(LandingError):
         self.needed = needed
 
 
+class OtlpError(LandingError):
+    """The body of an OTLP request cannot be decoded; nothing of it was taken."""
+
+
 class Unusable(LandingError):
     """An event that cannot be accepted; `reason` says why, in words that fit beside the event."""
 

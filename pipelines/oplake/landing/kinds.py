@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Meta
 
 from oplake import events
-from oplake.events import NESTED_STRING_CHARS, Event, Number
+from oplake.events import NESTED_STRING_CHARS, TELEMETRY_STRING_CHARS, Event, Number
 
+TELEMETRY_DEPTH = 2  # the same for attributes, which are flat by their convention
 PLAIN_DEPTH = 4  # how deep free-form JSON is checked by type: nearly none is deeper, and each level doubles the types
 
 Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
@@ -29,7 +30,8 @@ class Kind(NamedTuple):
     shaped: type[Event]  # admits what has its shape, and None for what is filled in
     fields: Mapping[str, events.Field]
     fills: tuple[tuple[str, Any], ...]
-    nested: tuple[str, ...]  # fields that hold JSON
+    nested: tuple[tuple[str, int], ...]  # fields that hold JSON, and how long a string within may be
+    condensed: tuple[str, ...]  # those of them in which a long value becomes its beginning
     times: tuple[str, ...]  # beyond the common ones
 
 
@@ -63,11 +65,13 @@ def kind_of(name: str) -> Kind:
             admits.append((field.name, base, msgspec.NODEFAULT))
         else:
             admits.append((field.name, base, field.empty))
+    nested = [field for field in fields.values() if field.type == "json" and field.name != "redactions"]
     return Kind(
         _narrowed(cls, admits),
         fields,
         fills=tuple((field.name, field.fill) for field in fields.values() if field.fill is not None),
-        nested=tuple(field.name for field in fields.values() if field.type == "json" and field.name != "redactions"),
+        nested=tuple((field.name, field.nested_cut or NESTED_STRING_CHARS) for field in nested),
+        condensed=tuple(field.name for field in nested if field.nested_cut is None),
         times=tuple(field.name for field in fields.values() if field.type == "time" and field.name[-3:] == "_at")[1:],
     )
 
@@ -83,14 +87,18 @@ class Plain(NamedTuple):
 def plain() -> Plain:
     """The decoder of the short way; it is made with the first event, because an import should cost nothing."""
     kinds: dict[type[Event], Kind] = {}
-    flat, deep = _plain_object(0), _plain_object(PLAIN_DEPTH)
+    flat, deep = _plain_object(0, NESTED_STRING_CHARS), _plain_object(PLAIN_DEPTH, NESTED_STRING_CHARS)
+    told = _plain_object(TELEMETRY_DEPTH, TELEMETRY_STRING_CHARS)
     for name in events.KINDS:
         kind = kind_of(name)
         admits: list[tuple[str, Any, Any]] = [("extra", flat, {})]  # it is rare, and every kind has it
-        for nested in kind.nested:
+        for nested, chars in kind.nested:
             empty = kind.fields[nested].empty
+            admitted = deep if chars == NESTED_STRING_CHARS else told
             if nested != "extra":
-                admits.append((nested, list.__class_getitem__(deep) if isinstance(empty, list) else deep, empty))
+                admits.append(
+                    (nested, list.__class_getitem__(admitted) if isinstance(empty, list) else admitted, empty)
+                )
         kinds[_narrowed(kind.shaped, admits)] = kind
     return Plain(msgspec.json.Decoder(Union[tuple(kinds)]), kinds)  # noqa: UP007  # of types known only here
 
@@ -111,9 +119,9 @@ def _narrowed(cls: type[Event], admits: list[tuple[str, Any, Any]]) -> type[Even
     return cast("type[Event]", made)
 
 
-def _plain_object(depth: int) -> Any:
+def _plain_object(depth: int, chars: int) -> Any:
     """The type of a JSON object in which strings need no cut and numbers fit, with so many levels within it."""
-    scalar: Any = None | bool | Number | float | Annotated[str, Meta(max_length=NESTED_STRING_CHARS)]
+    scalar: Any = None | bool | Number | float | Annotated[str, Meta(max_length=chars)]
     value = scalar
     for _ in range(depth):
         value = scalar | dict.__class_getitem__((str, value)) | list.__class_getitem__(value)

@@ -231,24 +231,30 @@ class _Shaper:
             if field.name == "redactions":
                 return value
             if isinstance(value, list):
-                return [self.object(item) if isinstance(item, dict) else item for item in value]
-            return self.object(value) if isinstance(value, dict) else value
+                return [self.object(item, field.nested_cut) if isinstance(item, dict) else item for item in value]
+            return self.object(value, field.nested_cut) if isinstance(value, dict) else value
         if field.type == "time":
             return _time(value, field.name)
         if field.clamp is not None and type(value) in {int, float}:
             return min(max(value, field.clamp[0]), field.clamp[1])
         return value
 
-    def object(self, value: dict[str, Any]) -> dict[str, Any]:
-        """A free-form JSON object: long strings and long values within it become their beginnings."""
+    def object(self, value: dict[str, Any], chars: int | None = None) -> dict[str, Any]:
+        """A free-form JSON object: long strings and long values within it become their beginnings.
+
+        With `chars` only strings do, of that length.
+        """
         if self._counts is None:
-            return {key: self._value(item) for key, item in value.items()}
-        made = self._renamed((key, self._value(item)) for key, item in hide(value, self._counts).items())
+            return {key: self._value(item, chars) for key, item in value.items()}
+        hidden = hide(value, self._counts)
+        made = self._renamed((key, self._value(item, chars)) for key, item in hidden.items())
         # The beginning of an object is a text, and as such secret under the name of a secret.
         safe: dict[str, Any] = hide(made, self._counts)
         return safe
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Any, chars: int | None) -> Any:
+        if chars is not None:
+            return self._within(value, chars)
         if isinstance(value, str) and _is_beginning(value):
             return self._text(value)
         value = self._within(value)
@@ -259,12 +265,12 @@ class _Shaper:
                 return text if _is_beginning(text) else self._within(text)  # a secret at the cut made it shorter
         return value
 
-    def _within(self, value: Any) -> Any:
+    def _within(self, value: Any, chars: int = NESTED_STRING_CHARS) -> Any:
         if isinstance(value, dict):
-            return self._renamed((key, self._within(item)) for key, item in value.items())
+            return self._renamed((key, self._within(item, chars)) for key, item in value.items())
         if isinstance(value, list):
-            return [self._within(item) for item in value]
-        return self._cut(value, NESTED_STRING_CHARS, ELLIPSIS) if isinstance(value, str) else value
+            return [self._within(item, chars) for item in value]
+        return self._cut(value, chars, ELLIPSIS) if isinstance(value, str) else value
 
     def _renamed(self, items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         """An object whose keys are free of secrets too."""

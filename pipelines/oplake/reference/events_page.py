@@ -71,6 +71,8 @@ def _shape(field: events.Field) -> str:
     shapes = []
     if field.cut is not None:
         shapes.append(f"cut at {field.cut:,} characters")
+    if field.nested_cut is not None:
+        shapes.append(f"strings inside cut at {field.nested_cut:,} characters, values left whole")
     if field.clamp is not None:
         shapes.append(f"clamped to {field.clamp[0]:g}..{field.clamp[1]:g}")
     return ", ".join(shapes)
