@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     duckdb_threads: int = Field(default=2, gt=0, description="Threads of a DuckDB computation.")
     vacuum_after: timedelta = Field(
         default=timedelta(days=7), description="Files of older table versions are deleted; rounded up to whole hours."
+    )
+    token: SecretStr | None = Field(
+        default=None, description="What clients of `oplake serve` must send; needed on any address but loopback."
     )
     runs_kept: timedelta = Field(default=timedelta(days=30), description="Dagster runs older than this are purged.")
 

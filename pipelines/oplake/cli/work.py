@@ -136,6 +136,20 @@ def ui(
     start_ui(settings(), port=port, say=remark)
 
 
+@command(app, "serve", panel=BRING)
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs OPLAKE_TOKEN.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 4318,
+) -> None:
+    """Receive events over HTTP: operations, events of any kind, OpenTelemetry. docs/receiver.md lists the paths.
+
+    What is acknowledged is on disk. SIGTERM and Ctrl-C land what is under way, and seal the segment.
+    """
+    from oplake.receiver.server import serve as receive
+
+    receive(settings(), host=host, port=port, say=lambda address: remark(f"Receiving at {address}"))
+
+
 @command(app, "simulate", panel=BRING)
 def simulate(
     days: Annotated[int, typer.Option(min=1, help="Days of work.")] = 7,

@@ -15,7 +15,9 @@ def settings_page() -> str:
     defaults = Settings.model_construct()
     rows = []
     for name, field in Settings.model_fields.items():
-        value = "`data/` of the checkout, else `~/.oplake`" if name == "home" else f"`{_as_variable(field.default)}`"
+        value = "none" if field.default is None else f"`{_as_variable(field.default)}`"
+        if name == "home":
+            value = "`data/` of the checkout, else `~/.oplake`"
         rows.append([f"`OPLAKE_{name.upper()}`", value, field.description or ""])
     folders = [
         [f"`{member.fget(defaults).relative_to(defaults.home)}`", inspect.getdoc(member) or ""]

@@ -1,0 +1,248 @@
+"""The paths of the receiver as an OpenAPI document: what each takes, and what it answers.
+
+`GET /openapi.json` gives it, docs/receiver.md is written from it, and a test lets schemathesis hold the receiver to it.
+Schemas of events follow from the contract.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from oplake import __version__, events
+from oplake.receiver.operations import NUMBER, TEXTS
+
+_ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+_COUNT = {"type": "integer", "minimum": 0}
+_COUNTS = {"type": "object", "additionalProperties": _COUNT}
+_MOMENT = {"type": ["string", "null"], "format": "date-time"}
+_TIME = {"type": "string", "format": "date-time"}
+_OTLP = {"application/x-protobuf": {"schema": {"type": "string", "format": "binary"}}}
+
+_MEANINGS = {
+    "400": "It cannot be read.",
+    "401": "The token is missing or wrong.",
+    "403": "Without a token: it comes from another machine's name, or from a web page.",
+    "408": "The body did not come in time.",
+    "413": "It is too large: 64 MiB, unpacked too, and 100,000 events; send it in parts.",
+    "415": "It is of another content type or content encoding than those told here.",
+    "431": "The headers take more than 32 KiB.",
+    "500": "The receiver has a defect.",
+    "503": "It may be sent again, after `Retry-After`.",
+    "507": "The disk is full; nothing of it was acknowledged, and it may be sent again.",
+}
+_OF_ALL = ("401", "403", "431", "500", "503")
+_OF_BODIES = ("400", "408", "413", "415", "507")
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "oplake serve",
+            "version": __version__,
+            "description": "Takes in the work of agents. What is answered with 200 is on disk.",
+        },
+        "paths": {
+            "/event": {"post": _event()},
+            "/events": {"post": _events()},
+            "/v1/traces": {"post": _telemetry("traces", "spans", "ExportTraceServiceRequest")},
+            "/v1/logs": {"post": _telemetry("logs", "log records", "ExportLogsServiceRequest")},
+            "/health": {"get": _health()},
+            "/stats": {"get": _stats()},
+            "/metrics": {"get": _get("The counts for Prometheus", {"text/plain": {"schema": {"type": "string"}}})},
+            "/openapi.json": {"get": _get("This document", _json({"type": "object"}))},
+        },
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "OPLAKE_TOKEN, if it is set."}
+            },
+        },
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(events.json_schema()).replace("#/$defs/", "#/components/schemas/"))
+    schemas = found.pop("$defs")
+    found.get("discriminator", {}).pop("mapping", None)
+    return {**schemas, "Event": found, "Operation": _operation(schemas["Op"])}
+
+
+def _operation(op: dict[str, Any]) -> dict[str, Any]:
+    """What `POST /event` takes: an op without anything that has to be there."""
+    made = {name: dict(schema) for name, schema in op["properties"].items() if name != "received_at"}
+    for name in TEXTS & made.keys() - {"event_id"}:
+        made[name] = {"type": ["string", "number", "null"], **_described(made[name])}
+    for name in ("rescue_attempted", "rescue_succeeded", "ts_suspect"):
+        made[name] = {"type": ["boolean", "null"], **_described(made[name])}
+    made["event_id"] = {
+        "type": ["string", "null"],
+        "minLength": 1,
+        "maxLength": events.ID_CHARS,
+        **_described(made["event_id"]),
+    }
+    made["kind"] = {"enum": ["op", None], "description": "op, if it is said"}
+    made["success"] = {"description": "whether it did what was asked: by truth, so 0, an empty text and null are false"}
+    made["duration_ms"] = {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": events.INT_MAX},
+            {"type": "string", "pattern": NUMBER},
+            {"type": "null"},
+        ],
+        "description": "how long it took, in milliseconds; 0 when it is missing",
+    }
+    made["ts"] = {**_MOMENT, "description": "the same as timestamp"}
+    made["timestamp"] = {**_MOMENT, "description": "when it happened; now, when it is missing"}
+    return {"type": "object", "title": "Operation", "properties": made}
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": schema["description"]} if "description" in schema else {}
+
+
+def _event() -> dict[str, Any]:
+    return _post(
+        "Land one operation outcome",
+        "What is missing is filled in: `timestamp` is now, `endpoint` is `scenario:fill`, `source` is `scenario`, "
+        "`success` goes by truth and is false when it is missing, `duration_ms` is 0, `input_summary` is "
+        "`{event_kind} {role}×{count} in {city}, {state}` with `?` for what is missing, `output_summary` is `filled`, "
+        "or the error, or `failed`, and `rescue_attempted` and `rescue_succeeded` are false.",
+        _json({"$ref": "#/components/schemas/Operation"}),
+        _json(
+            {
+                "type": "object",
+                "required": ["accepted", "event_id"],
+                "properties": {"accepted": {"const": True}, "event_id": {"type": "string"}},
+            }
+        ),
+        {"event_kind": "wedding", "role": "cook", "count": 2, "city": "Austin", "state": "TX", "success": True},
+        bad=_json({**_ERROR, "properties": {"accepted": {"const": False}, "error": {"type": "string"}}}),
+    )
+
+
+def _events() -> dict[str, Any]:
+    batch = _object(
+        accepted=_COUNT,
+        rejected=_COUNT,
+        rejects={"type": "array", "items": _object(line={"type": "integer", "minimum": 1}, reason={"type": "string"})},
+    )
+    one = {"anyOf": [{"$ref": "#/components/schemas/Event"}, {}]}
+    return _post(
+        "Land events of any kinds",
+        "A JSON array, one JSON object, or JSON lines; `content-encoding` may be gzip or zstd. Good ones land. Bad "
+        "ones are named with their line (in an array: their number) and the reason, and are kept as rejects. 400 is "
+        "answered when nothing in it is JSON. An event without `ts` happened now; one without `event_id` gets one "
+        "from the bytes of the batch and its place in it. A batch that is sent again adds nothing, and gets the same "
+        "answer.",
+        {
+            "application/json": {"schema": {"anyOf": [{"type": "array", "items": one}, one]}},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+        },
+        _json(batch),
+        [{"kind": "note", "event_id": "n1", "ts": "2026-01-05T12:00:00Z", "user_id": "ann", "note": "well done"}],
+        bad=_json({"anyOf": [batch, _ERROR]}),
+    )
+
+
+def _telemetry(signal: str, noun: str, message: str) -> dict[str, Any]:
+    answer = _object()
+    answer["properties"] = {"partialSuccess": {"type": "object"}}
+    status = {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
+    both = {**_OTLP, **_json(status)}
+    made = _post(
+        f"Land {noun} of OpenTelemetry",
+        f"OTLP/HTTP: an `{message}` as protobuf or JSON, `content-encoding` may be gzip or zstd. It is answered in the "
+        f"encoding that it came in. {noun.capitalize()} that cannot be used are counted in `partial_success` and kept "
+        "as rejects. Errors are a `google.rpc.Status`. A full disk is 503 here, since exporters drop what gets a 507.",
+        {**_OTLP, "application/json": {"schema": {"type": "object"}}},
+        {**_OTLP, **_json(answer)},
+        {"resourceSpans" if signal == "traces" else "resourceLogs": []},
+        bad=both,
+    )
+    del made["responses"]["507"]
+    for code in (*_OF_BODIES, "503"):
+        if code in made["responses"]:
+            made["responses"][code]["content"] = {**both, **_json({"anyOf": [status, _ERROR]})}
+    return made
+
+
+def _health() -> dict[str, Any]:
+    well = {
+        "type": "object",
+        "required": ["ok"],
+        "properties": {
+            "ok": {"type": "boolean", "description": "whether events can land"},
+            "version": {"type": "string"},
+            "disk_free_bytes": _COUNT,
+            "oldest_unsealed_at": {**_MOMENT, "description": "when the oldest segment was opened that is not sealed"},
+        },
+    }
+    made = _get("Whether events can land; without the token only that", _json(well))
+    made["security"] = [{}, {"token": []}]
+    made["responses"]["503"] = {"description": "The disk is nearly full, or too much is asked.", "content": _json({})}
+    del made["responses"]["401"]
+    return made
+
+
+def _stats() -> dict[str, Any]:
+    totals = {
+        "total": {**_COUNT, "description": "operations"},
+        "successes": _COUNT,
+        "failures": _COUNT,
+        "by_source": {**_COUNTS, "description": "events by what sent them in"},
+        "by_kind": {**_COUNTS, "description": "events by kind"},
+        "rejects": {**_COUNT, "description": "what could not be used, and was kept"},
+    }
+    since_start = _object(started_at=_TIME, **totals)
+    since_start["description"] = "what this receiver landed since it was started; sent twice counts twice"
+    since_ever = _object(up_to={**_MOMENT, "description": "nothing received before this is missing in it"}, **totals)
+    since_ever["description"] = "what the lake has of all that ever came in, whichever way, as of its last ingest"
+    latest = _object(
+        time=_TIME,
+        ok={"type": "boolean"},
+        **{name: {"type": ["string", "null"]} for name in ("staffer", "kind", "role")},
+    )
+    body = _object(
+        since_start=since_start,
+        since_ever=since_ever,
+        latest={"type": "array", "maxItems": 10, "items": latest, "description": "the last scenario operations"},
+        open_actions={**_COUNT, "description": "actions begun and not completed since it was started"},
+    )
+    return _get("What came in", _json(body))
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _get(summary: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "security": [{"token": []}],
+        "responses": {"200": {"description": summary + ".", "content": content}, **_errors(_OF_ALL)},
+    }
+
+
+def _post(
+    summary: str, description: str, takes: dict[str, Any], answers: dict[str, Any], example: Any, *, bad: dict[str, Any]
+) -> dict[str, Any]:
+    made = _get(summary, answers)
+    takes["application/json"]["example"] = example
+    made["description"] = description
+    made["requestBody"] = {"required": True, "content": takes}
+    made["responses"] |= _errors(_OF_BODIES)
+    made["responses"]["400"]["content"] = bad
+    made["responses"]["200"]["description"] = "All that was taken is on disk."
+    return made
+
+
+def _errors(codes: tuple[str, ...]) -> dict[str, Any]:
+    return {code: {"description": _MEANINGS[code], "content": _json(_ERROR)} for code in codes}
