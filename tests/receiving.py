@@ -51,8 +51,8 @@ class Receiver:
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **options: Any
     ) -> Answer:
-        """One request on a connection of its own; what is not bytes is sent as JSON."""
-        if body is not None and not isinstance(body, bytes):
+        """One request on a connection of its own; a list or an object is sent as JSON."""
+        if isinstance(body, (dict, list)):
             body, headers = json.dumps(body).encode(), {**JSON, **(headers or {})}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
         with contextlib.closing(connection):

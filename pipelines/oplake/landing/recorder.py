@@ -1,9 +1,9 @@
 """The recorder: what a Python agent imports to write down what it does.
 
 Here is one method for every kind of event that agents and gateways send. A call returns when its event is durable. What
-an event looks like is in `oplake.events`; how it gets onto the disk in `segments`; the actions that are open are in
-`actions`. Neither Dagster nor DuckDB nor Polars is imported, and a failing disk never breaks the
-agent: a call says False, and `stats` counts it.
+an event looks like is in `oplake.events`; how it gets onto the disk in `segments`, and from there to a receiver in
+`forward`; the actions that are open are in `actions`. Neither Dagster nor DuckDB nor Polars is imported, and a failing
+disk never breaks the agent: a call says False, and `stats` counts it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from oplake.landing.writer import SEGMENT_AGE, SEGMENT_BYTES, SegmentWriter, utc
 from oplake.scores import success_score
 
 if TYPE_CHECKING:
+    from oplake.landing.forward import Forwarder
     from oplake.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,9 @@ class Recorder:
     Values that are not JSON become their text; what is too long is cut; secrets are taken out. What cannot be accepted,
     whatever it is, makes a call return False, and raises nothing.
 
+    With the address of a receiver, such as "http://127.0.0.1:4318", what is durable on this machine is sent there in
+    the background, in order and once. A call's True means durable here: it reaches the receiver when that is up.
+
     One recorder at a time goes on with an action. It counts the action's steps by itself: another that records on would
     use the same numbers, and could complete it with another outcome.
     """
@@ -84,7 +88,8 @@ class Recorder:
 
         Args:
             home: The folder of all of oplake's state (OPLAKE_HOME), or its settings; those of the environment if None.
-                A relative one is where it is now, wherever the process goes later.
+                A relative one is where it is now, wherever the process goes later. Or the address of a receiver: then
+                the settings of the environment say where events wait for it, and its OPLAKE_TOKEN.
             strict: Raise LandingError where a call would return False because its event was not accepted.
             clock: Says what time it is, in UTC.
             on_complete: Called with a summary of each completed action; what they raise is logged.
@@ -92,10 +97,20 @@ class Recorder:
         """
         import re2  # noqa: F401  # here, not with the first event: a child forked then would wait for its import forever
 
-        folder, segment_bytes, segment_age = _landing(home)
+        self._forwarder: Forwarder | None = None
+        if isinstance(home, str) and "://" in home:
+            from oplake.landing.forward import SEGMENT_BYTES as spool_bytes
+            from oplake.landing.forward import forwarder_to
+
+            self._forwarder = forwarder_to(home)
+            folder, segment_bytes, segment_age = self._forwarder.spool, spool_bytes, SEGMENT_AGE
+        else:
+            folder, segment_bytes, segment_age = _landing(home)
         self._writer = SegmentWriter(
             folder, segment_bytes=segment_bytes, segment_age=segment_age, disk=disk, clock=clock
         )
+        if self._forwarder is not None:
+            weakref.finalize(self, _end, self._writer, self._forwarder)
         self._is_strict = strict
         self._clock = clock
         self._callbacks = [on_complete] if callable(on_complete) else list(on_complete)
@@ -203,8 +218,8 @@ class Recorder:
     def attach_action(self, action_id: str) -> bool:
         """Goes on with an action that was begun by another recorder, in another process maybe.
 
-        It is looked up in landing. False when it is not there, is completed, or began more than six hours ago. Whoever
-        attaches goes on alone: the other recorder should leave the action to it.
+        It is looked up in landing, or in what waits here for a receiver. False when it is not there, is completed, or
+        began more than six hours ago. Whoever attaches goes on alone: the other recorder should leave the action to it.
 
         Raises:
             LandingError: Landing cannot be read, and the recorder is strict.
@@ -289,8 +304,13 @@ class Recorder:
         return True
 
     def close(self) -> None:
-        """Seals the segment. Open actions stay open: another recorder may attach to them."""
+        """Seals the segment; what goes to a receiver is sent first, if it takes it within five seconds.
+
+        Open actions stay open: another recorder may attach to them.
+        """
         self._writer.close()
+        if self._forwarder is not None:
+            self._forwarder.close()
 
     def __enter__(self) -> Self:
         return self
@@ -393,6 +413,8 @@ class Recorder:
             if not is_refused:
                 taken()
         self._count(events=1)
+        if self._forwarder is not None:
+            self._forwarder.wake()
         return True
 
     def _refuse(self, message: str, error: Exception) -> bool:
@@ -489,6 +511,12 @@ def _listed(texts: Any) -> Any:
         return list(texts)
     except Exception:  # noqa: BLE001  # it is none: it counts as one text
         return texts
+
+
+def _end(writer: SegmentWriter, forwarder: Forwarder) -> None:
+    """What `close` does, for a recorder that nobody refers to any more, or at the end of the process."""
+    writer.close()
+    forwarder.close()
 
 
 def _landing(home: Path | str | Settings | None) -> tuple[Path, int, timedelta]:

@@ -116,7 +116,7 @@ def build_app(
         return Response(await door.in_thread(status.metrics, door), media_type=METRICS)
 
     async def get_openapi(_: Request) -> Response:
-        return _json(document())
+        return _json(document(needs_token=settings.token is not None))
 
     routes = [
         Route("/event", post_event, methods=["POST"]),

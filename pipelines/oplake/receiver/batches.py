@@ -114,7 +114,7 @@ def take_apart(body: bytes, limits: Limits, *, has_lines: bool = False) -> Batch
     lines = body.removeprefix(_BOM).split(b"\n")
     if not lines[-1]:
         lines.pop()
-    if b"\r" not in body and all(lines):
+    if b"\r" not in body and not any(not line or line.isspace() for line in lines):
         return Batch(body, lines, range(1, len(lines) + 1))
     found = [(number, line) for number, raw in enumerate(lines, 1) if (line := raw.strip(BLANK))]
     return Batch(body, [line for _, line in found], [number for number, _ in found])

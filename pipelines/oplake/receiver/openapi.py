@@ -17,8 +17,14 @@ _ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"typ
 _COUNT = {"type": "integer", "minimum": 0}
 _COUNTS = {"type": "object", "additionalProperties": _COUNT}
 _MOMENT = {"type": ["string", "null"], "format": "date-time"}
-_TIME = {"type": "string", "format": "date-time"}
+_TIME = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+}
 _OTLP = {"application/x-protobuf": {"schema": {"type": "string", "format": "binary"}}}
+
+_STAMPS = {"received_at", "ts_suspect"}  # oplake's own; what a client says there is passed over
 
 _MEANINGS = {
     "400": "It cannot be read.",
@@ -37,8 +43,17 @@ _OF_BODIES = ("400", "408", "413", "415", "507")
 
 
 @cache
-def document() -> dict[str, Any]:
-    """The OpenAPI document."""
+def document(*, needs_token: bool = True) -> dict[str, Any]:
+    """The OpenAPI document, of a receiver that needs a token or has none."""
+    made = _document()
+    if not needs_token:
+        for path in made["paths"].values():
+            for operation in path.values():
+                operation["security"] = []
+    return made
+
+
+def _document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
@@ -74,10 +89,10 @@ def _schemas() -> dict[str, Any]:
 
 def _operation(op: dict[str, Any]) -> dict[str, Any]:
     """What `POST /event` takes: an op without anything that has to be there."""
-    made = {name: dict(schema) for name, schema in op["properties"].items() if name != "received_at"}
+    made = {name: dict(schema) for name, schema in op["properties"].items() if name not in _STAMPS}
     for name in TEXTS & made.keys() - {"event_id"}:
         made[name] = {"type": ["string", "number", "null"], **_described(made[name])}
-    for name in ("rescue_attempted", "rescue_succeeded", "ts_suspect"):
+    for name in ("rescue_attempted", "rescue_succeeded"):
         made[name] = {"type": ["boolean", "null"], **_described(made[name])}
     made["event_id"] = {
         "type": ["string", "null"],
@@ -85,6 +100,8 @@ def _operation(op: dict[str, Any]) -> dict[str, Any]:
         "maxLength": events.ID_CHARS,
         **_described(made["event_id"]),
     }
+    for name in ("playbook_ids", "extra", "redactions"):
+        made[name] = {"anyOf": [made[name], {"type": "null"}]}
     made["kind"] = {"enum": ["op", None], "description": "op, if it is said"}
     made["success"] = {"description": "whether it did what was asked: by truth, so 0, an empty text and null are false"}
     made["duration_ms"] = {
@@ -95,8 +112,9 @@ def _operation(op: dict[str, Any]) -> dict[str, Any]:
         ],
         "description": "how long it took, in milliseconds; 0 when it is missing",
     }
-    made["ts"] = {**_MOMENT, "description": "the same as timestamp"}
-    made["timestamp"] = {**_MOMENT, "description": "when it happened; now, when it is missing"}
+    moment = {"anyOf": [_TIME, {"type": "null"}]}
+    made["ts"] = {**moment, "description": "the same as timestamp"}
+    made["timestamp"] = {**moment, "description": "when it happened; now, when it is missing"}
     return {"type": "object", "title": "Operation", "properties": made}
 
 

@@ -9,14 +9,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from oplake import events
 from oplake.landing.errors import Unusable
+from oplake.landing.kinds import Time
 
 ENDPOINT = "scenario:fill"
 SOURCE = "scenario"
 UNKNOWN = "?"  # stands in a summary for what was not said
 NUMBER = r"^[0-9]{1,15}(\.[0-9]{1,15})?$"  # a duration written as a text
 TEXTS = frozenset(field.name for field in events.fields("op") if field.type == "text")
+INTEGERS = frozenset(field.name for field in events.fields("op") if field.type == "integer")
 
 
 def operation(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,11 +32,13 @@ def operation(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         Unusable: It is of another kind, or its duration is no number.
     """
-    if given.get("kind", "op") != "op":
+    if given.get("kind") is not None and given["kind"] != "op":
         raise Unusable(f"POST /event takes operations, not {str(given['kind'])[:100]!r}; POST /events takes every kind")
-    fields = {key: _text(value) if key in TEXTS else value for key, value in given.items() if value is not None}
-    if "timestamp" in fields and "ts" not in fields:
-        fields["ts"] = fields.pop("timestamp")
+    fields = {key: _in_type(key, value) for key, value in given.items() if value is not None}
+    if "timestamp" in fields:
+        _check_time(fields["timestamp"])
+        if "ts" not in fields:
+            fields["ts"] = fields.pop("timestamp")
     success = bool(fields.get("success"))
     return {
         "endpoint": ENDPOINT,
@@ -56,9 +62,21 @@ def _input_summary(fields: Mapping[str, Any]) -> str:
 _SUMMARISED = ("event_kind", "role", "count", "city", "state")
 
 
-def _text(value: Any) -> Any:
-    """Numbers as texts, where ids of staff and the like are; anything else is left for the contract to refuse."""
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+def _check_time(value: Any) -> None:
+    try:
+        msgspec.convert(value, Time)
+    except msgspec.ValidationError as error:
+        raise Unusable(f"timestamp: {str(error).replace('`', '')}") from error
+
+
+def _in_type(name: str, value: Any) -> Any:
+    """Numbers as texts, where ids of staff and the like are, and 2.0 as 2; the rest is for the contract to refuse."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if name in TEXTS:
+            return str(value)
+        if name in INTEGERS and isinstance(value, float) and value.is_integer():
+            return int(value)
+    return value
 
 
 def _number(value: Any) -> Any:

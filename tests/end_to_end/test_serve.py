@@ -1,0 +1,498 @@
+"""The receiver as clients meet it: over HTTP, with uvicorn, the disk and the command."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import http.client
+import itertools
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from tests.conftest import RunOplake
+from tests.landed_events import NOON, rows
+from tests.receiving import JSON, LINES, PROTOBUF, Receiver, receiving, serving
+
+from oplake.lake.ingest import ingest
+from oplake.landing.disk import OsDisk
+from oplake.landing.otlp import decode_traces, encode_response
+from oplake.landing.segments import segments
+from oplake.landing.writer import utc_now
+from oplake.receiver.limits import Limits
+from oplake.settings import Settings
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104  # what a person would write
+TOKEN = "a-long-random-text"
+NOTE = {"kind": "note", "event_id": "n1", "ts": "2026-01-05T12:00:00Z", "user_id": "ann", "note": "well done"}
+NOTE_LINE = json.dumps(NOTE).encode()
+TRACE = {
+    "resourceSpans": [
+        {
+            "scopeSpans": [
+                {
+                    "spans": [
+                        {
+                            "traceId": "0af7651916cd43dd8448eb211c80319c",
+                            "spanId": "b7ad6b7169203331",
+                            "name": "chat",
+                            "kind": 3,
+                            "startTimeUnixNano": "1767614400000000000",
+                            "endTimeUnixNano": 1767614401000000000,
+                            "attributes": [{"key": "gen_ai.usage.input_tokens", "value": {"intValue": "7"}}],
+                            "somethingNew": [1],
+                        },
+                        {"traceId": "", "spanId": "b7ad6b7169203332", "name": "no trace"},
+                    ]
+                }
+            ]
+        }
+    ]
+}
+
+
+class BrokenDisk(OsDisk):
+    """A disk that has no room, or fails, when it is told to."""
+
+    def __init__(self) -> None:
+        self.error: int | None = None
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        if self.error is not None:
+            raise OSError(self.error, "as told")
+        return super().write(descriptor, data)
+
+
+@pytest.fixture
+def receiver(settings: Settings) -> Iterator[Receiver]:
+    with receiving(settings) as up:
+        yield up
+
+
+# -- Operations and batches --------------------------------------------------------------------------------------------
+
+
+def test_an_operation_lands_with_what_it_left_out(settings: Settings) -> None:
+    with receiving(settings, clock=lambda: NOON) as up:
+        answer = up.post("/event", {"event_kind": "wedding", "role": "cook", "count": 2, "city": "Austin"})
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+        (landed,) = up.landed("op")
+        assert answer.json == {"accepted": True, "event_id": landed["event_id"]}
+        assert landed["input_summary"] == "wedding cook×2 in Austin, ?"
+        assert (landed["endpoint"], landed["source"], landed["success"]) == ("scenario:fill", "scenario", False)
+        assert (landed["ts"], landed["received_at"]) == ("2026-01-05T12:00:00Z", "2026-01-05T12:00:00Z")
+        again = up.post("/event", {"event_kind": "wedding", "event_id": "mine", "source": "langfuse"})
+        assert again.json["event_id"] == "mine"
+
+
+def test_what_is_no_operation_is_told_and_kept(receiver: Receiver) -> None:
+    bad: list[bytes] = [
+        b"",
+        b"{",
+        b"[]",
+        b'{"count": "x"}',
+        b'{"duration_ms": -1}',
+        b'{"kind": "note"}',
+        b"\xff\xfe{\x00",
+    ]
+    for body in bad:
+        answer = receiver.post("/event", body, JSON)
+        assert answer.status == 400
+        assert answer.json["accepted"] is False
+        assert answer.json["error"]
+    assert [reject["origin"] for reject in receiver.landed("reject")] == ["POST /event"] * len(bad)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (json.dumps([NOTE, 3, {**NOTE, "event_id": "n2"}]).encode(), JSON),
+        (NOTE_LINE + b"\n3\n" + NOTE_LINE.replace(b"n1", b"n2"), LINES),
+        (gzip.compress(NOTE_LINE + b"\n3\n" + NOTE_LINE.replace(b"n1", b"n2")), {**LINES, "content-encoding": "gzip"}),
+        (
+            zstandard.compress(NOTE_LINE + b"\n3\n" + NOTE_LINE.replace(b"n1", b"n2")),
+            {**JSON, "content-encoding": "zstd"},
+        ),
+    ],
+)
+def test_good_events_land_and_bad_ones_come_back_and_are_kept(
+    receiver: Receiver, settings: Settings, body: bytes, headers: dict[str, str]
+) -> None:
+    answers = [receiver.post("/events", body, headers) for _ in range(3)]
+    assert answers[0].json == {
+        "accepted": 2,
+        "rejected": 1,
+        "rejects": [{"line": 2, "reason": "it is a number, not a JSON object"}],
+    }
+    assert {(answer.status, answer.body) for answer in answers} == {(200, answers[0].body)}
+    ingest(settings, now=utc_now())
+    assert [row["event_id"] for row in rows(settings, "landed.notes")] == ["n1", "n2"]
+    (reject,) = rows(settings, "landed.rejects")
+    assert (reject["line"], reject["raw"], reject["reason"]) == (2, "3", "it is a number, not a JSON object")
+
+
+def test_a_repeated_batch_without_ids_and_times_is_there_once(settings: Settings) -> None:
+    """With a time of its own each, the second would be another event, or in conflict with the first."""
+    clock = itertools.count()
+    with receiving(settings, clock=lambda: NOON + timedelta(seconds=next(clock))) as up:
+        body = b'{"kind":"note","user_id":"a","note":"x"}\n{"kind":"note","user_id":"a","note":"x"}\nbad\n'
+        assert len({up.post("/events", body, LINES).body for _ in range(3)}) == 1
+        other = body + b"\n"
+        assert up.post("/events", other, LINES).json["accepted"] == 2
+    ingest(settings, now=NOON + timedelta(days=1))
+    assert len(rows(settings, "landed.notes")) == 4
+    assert [row["reason"][:8] for row in rows(settings, "landed.rejects")] == ["not JSON"] * 2
+
+
+BAD_LINES: list[bytes] = [
+    b"not json",
+    b'{"kind":"note"',
+    b'{"kind":"note","event_id":"a","ts":"2026-01-05T12:00:00Z","user_id":"u"}',
+    b'{"kind":"nope","event_id":"a"}',
+    b'{"event_id":"a"}',
+    b'{"kind":"op","event_id":"a","endpoint":"e","success":true,"duration_ms":NaN}',
+    b'{"kind":"op","event_id":"a","endpoint":"e","success":true,"duration_ms":1e999}',
+    b'{"kind":"op","event_id":"a","endpoint":"e","success":true,"duration_ms":-1}',
+    b'{"kind":"op","event_id":"a","endpoint":"e","success":1,"duration_ms":1}',
+    b'{"kind":"note","event_id":"a","user_id":"u","note":"x","turn_index":123456789012345678901234567890}',
+    b'{"kind":"note","event_id":"a","user_id":"u","note":"x","note":"y"}',
+    b'{"kind":"note","event_id":"a","user_id":"u","note":"\xff"}',
+    b'{"kind":"note","event_id":"a","user_id":"u","note":"\\ud800"}',
+    b'{"kind":"note","event_id":"a","user_id":"u","note":"x","extra":' + b'{"a":' * 70 + b"1" + b"}" * 70 + b"}",
+    b'{"kind":"note","event_id":"a","user_id":"u","note":"x","deep":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    b'{"kind":"note","event_id":"a","user_id":"u","note":"x","ts":"yesterday"}',
+    b'{"kind":"note","event_id":"' + b"i" * 300 + b'","user_id":"u","note":"x"}',
+    b'\x00{"kind":"note"}',
+    b"[1,2]",
+    b'"text"',
+    b"null",
+]
+"""Every class of bad input, one event each."""
+
+
+def test_no_bad_line_keeps_a_good_one_out(receiver: Receiver) -> None:
+    good = [NOTE_LINE.replace(b"n1", b"n%d" % number) for number in range(len(BAD_LINES) + 1)]
+    mixed = [line for pair in zip(good, [*BAD_LINES, b""], strict=True) for line in pair]
+    answer = receiver.post("/events", b"\n".join(mixed), LINES)
+    assert answer.status == 200
+    assert (answer.json["accepted"], answer.json["rejected"]) == (len(good), len(BAD_LINES))
+    assert [reject["line"] for reject in answer.json["rejects"]] == [*range(2, 2 * len(good), 2)]
+    assert len(receiver.landed("note")) == len(good)
+    kept = receiver.landed("reject")
+    assert [reject["raw_bytes"] for reject in kept] == [len(line) for line in BAD_LINES]
+    assert [reject["reason"] for reject in kept] == [reject["reason"] for reject in answer.json["rejects"]]
+
+
+@pytest.mark.parametrize("line", BAD_LINES, ids=range(len(BAD_LINES)))
+def test_no_bad_value_of_an_array_keeps_a_good_one_out(receiver: Receiver, line: bytes) -> None:
+    if line in {b'{"kind":"note"', b"not json"}:  # where it ends cannot be told
+        line += b"}" if line.startswith(b"{") else b""
+    answer = receiver.post(
+        "/events", b"[" + b", ".join([NOTE_LINE, line, NOTE_LINE.replace(b"n1", b"n2")]) + b"]", JSON
+    )
+    assert (answer.status, answer.json["accepted"]) == (200, 2)
+    assert [reject["line"] for reject in answer.json["rejects"]] == [2]
+
+
+@pytest.mark.parametrize(
+    "body", [b"nothing here", b"[", b"{", "[1]".encode("utf-16"), b"\x00\x01", b"a\nb\nc", b"[NaN]"]
+)
+def test_400_when_nothing_can_be_read_and_it_is_kept_all_the_same(receiver: Receiver, body: bytes) -> None:
+    answer = receiver.post("/events", body, JSON)
+    assert answer.status == 400
+    assert answer.json["accepted"] == 0
+    assert answer.json["rejected"] == len(receiver.landed("reject")) > 0
+
+
+def test_secrets_are_replaced_whichever_way_they_come(receiver: Receiver) -> None:
+    secret = "sk-proj-" + "a1B2" * 12
+    receiver.post("/event", {"error": f"key {secret}"})
+    receiver.post("/events", f'{{"kind":"note","user_id":"u","note":"{secret}"}}\nbad {secret}'.encode(), LINES)
+    receiver.post("/v1/traces", json.loads(json.dumps(TRACE).replace("chat", secret)))
+    assert len(receiver.landed()) == 5
+    assert not any(secret in segment.path.read_text() for segment in segments(receiver.home / "landing"))
+
+
+# -- OpenTelemetry -----------------------------------------------------------------------------------------------------
+
+
+def test_spans_land_and_bad_ones_are_counted_and_kept(receiver: Receiver) -> None:
+    answer = receiver.post("/v1/traces", TRACE)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json["partialSuccess"]["rejectedSpans"] == "1"
+    (span,) = receiver.landed("span")
+    assert (span["span_id"], span["attributes"]) == ("b7ad6b7169203331", {"gen_ai.usage.input_tokens": 7})
+    (reject,) = receiver.landed("reject")
+    assert reject["origin"].startswith("POST /v1/traces ")
+    assert b"b7ad6b7169203332" in reject["raw"].encode()
+
+
+def test_the_answer_is_in_the_encoding_of_the_request(receiver: Receiver) -> None:
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
+
+    request = pb.ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add()
+    span.trace_id, span.span_id, span.name = bytes(range(16)), bytes(range(1, 9)), "x"
+    span.start_time_unix_nano = span.end_time_unix_nano = 1767614400 * 10**9
+    body = request.SerializeToString()
+    assert decode_traces(body, "protobuf").events
+    for headers in (PROTOBUF, {"content-type": "application/x-protobuf; charset=x", "content-encoding": "gzip"}):
+        packed = gzip.compress(body) if "content-encoding" in headers else body
+        answer = receiver.post("/v1/traces", packed, headers)
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/x-protobuf")
+        assert answer.body == encode_response("traces", 0, "", "protobuf") == b""
+    assert [span["name"] for span in receiver.landed("span")] == ["x", "x"]
+
+
+@pytest.mark.parametrize("path", ["/v1/traces", "/v1/logs"])
+def test_what_otlp_says_of_bodies_that_are_empty_or_none(receiver: Receiver, path: str) -> None:
+    empty = receiver.post(path, b"", PROTOBUF)
+    assert (empty.status, empty.headers["content-type"], empty.body) == (200, "application/x-protobuf", b"")
+    empty = receiver.post(path, b"{}", JSON)
+    assert (empty.status, empty.headers["content-type"], empty.json) == (200, "application/json", {})
+    bad = receiver.post(path, b"\xff\xff", PROTOBUF)
+    assert (bad.status, bad.headers["content-type"]) == (400, "application/x-protobuf")
+    assert bad.body[0] == 2 << 3 | 2  # google.rpc.Status, its message
+    bad = receiver.post(path, b"{", JSON)
+    assert (bad.status, bad.headers["content-type"]) == (400, "application/json")
+    assert "message" in bad.json
+    assert receiver.post(path, b"{}", {"content-type": "text/plain"}).status == 415
+    assert receiver.post(path, b"{}", {**JSON, "content-encoding": "br"}).status == 415
+    assert receiver.post(path, b"{}", {**JSON, "content-encoding": "gzip"}).status == 400
+
+
+# -- Limits ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/event", "/events", "/v1/traces"])
+def test_64_mib_are_too_much_packed_or_not_announced_or_not(receiver: Receiver, path: str) -> None:
+    large = 64 * 2**20 + 1
+    assert receiver.post(path, bytes(large), JSON).status == 413
+    assert receiver.post(path, gzip.compress(bytes(large), 1), {**JSON, "content-encoding": "gzip"}).status == 413
+    assert receiver.post(path, zstandard.compress(bytes(large)), {**JSON, "content-encoding": "zstd"}).status == 413
+    pieces = itertools.repeat(bytes(2**20), 65)
+    assert receiver.ask("POST", path, pieces, JSON, encode_chunked=True).status == 413
+    assert receiver.post("/event", {"success": 1}).status == 200
+
+
+def test_long_headers_are_refused(receiver: Receiver) -> None:
+    assert receiver.ask("GET", "/health", headers={"x-long": "x" * 30_000}).status == 200
+    assert receiver.ask("GET", "/health", headers={"x-long": "x" * 33_000}).status == 431
+    with socket.create_connection(("127.0.0.1", receiver.port)) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nx-endless: ")
+        with pytest.raises(ConnectionError):
+            _send_on(client, b"x" * 10_000, 1000)  # without an end it would fill the memory
+
+
+def test_slow_clients_time_out(settings: Settings) -> None:
+    limits = Limits(head_seconds=0.2, body_seconds=0.2, body_bytes_per_second=10**6, idle_seconds=1)
+    with receiving(settings, limits=limits) as up:
+        with socket.create_connection(("127.0.0.1", up.port), timeout=10) as silent:
+            assert silent.recv(100) == b""
+        with socket.create_connection(("127.0.0.1", up.port), timeout=10) as slow:
+            slow.sendall(b"POST /event HTTP/1.1\r\nhost: localhost\r\n")
+            assert slow.recv(100) == b""
+        with socket.create_connection(("127.0.0.1", up.port), timeout=10) as slow:
+            slow.sendall(b"POST /event HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")
+            slow.sendall(b"content-length: 100\r\n\r\n{")
+            assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
+        with socket.create_connection(("127.0.0.1", up.port), timeout=10) as idle:
+            idle.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            while idle.recv(10_000):
+                pass
+        assert up.post("/event", {"success": 1}).status == 200
+
+
+def test_what_would_hold_too_much_at_once_is_asked_to_come_again(settings: Settings) -> None:
+    with receiving(settings, limits=Limits(held_bytes=1000)) as up:
+        answer = up.post("/events", b"x" * 2000, LINES)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        answer = up.post("/v1/traces", b"x" * 2000, PROTOBUF)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert up.post("/events", NOTE_LINE, LINES).status == 200
+    with receiving(settings, limits=Limits(requests=0)) as up:
+        assert up.ask("GET", "/health").status == 503
+
+
+def test_a_full_disk_is_507_and_loses_nothing(settings: Settings) -> None:
+    disk = BrokenDisk()
+    with receiving(settings, disk=disk) as up:
+        assert up.post("/events", NOTE_LINE, LINES).status == 200
+        disk.error = errno.ENOSPC
+        answer = up.post("/events", NOTE_LINE.replace(b"n1", b"n2"), LINES)
+        assert answer.status == 507
+        assert "disk full" in answer.json["error"]
+        assert up.post("/event", {"success": 1}).status == 507
+        assert up.post("/v1/traces", TRACE).status == 503  # exporters give up on 507
+        disk.error = errno.EIO
+        answer = up.post("/events", NOTE_LINE.replace(b"n1", b"n2"), LINES)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        disk.error = None
+        assert up.post("/events", NOTE_LINE.replace(b"n1", b"n2"), LINES).status == 200
+        assert [note["event_id"] for note in up.landed("note")] == ["n1", "n2"]
+        assert "oplake_refusals_total 4\n" in up.ask("GET", "/metrics").body.decode()
+
+
+def _send_on(client: socket.socket, part: bytes, times: int) -> None:
+    for _ in range(times):
+        client.sendall(part)
+        time.sleep(0.001)
+
+
+# -- Who may ask -------------------------------------------------------------------------------------------------------
+
+
+def test_without_the_token_nothing_is_taken_and_health_says_only_how_it_is(home: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("OPLAKE_TOKEN", TOKEN)
+    with receiving(Settings(home=home)) as up:
+        for path, method in (("/event", "POST"), ("/events", "POST"), ("/v1/traces", "POST"), ("/stats", "GET")):
+            for token in ("", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", TOKEN, "Bearer \xe9"):
+                answer = up.ask(method, path, headers={"authorization": token, **JSON})
+                assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert up.ask("GET", "/health").json == {"ok": True}
+        mine = {"authorization": f"Bearer {TOKEN}"}
+        assert up.ask("GET", "/health", headers=mine).json["version"]
+        assert up.post("/event", {"success": 1}, mine).status == 200
+        assert len(up.landed()) == 1
+
+
+def test_pages_of_elsewhere_reach_nothing_without_a_token(receiver: Receiver) -> None:
+    """A browser on this machine would carry requests of any page to loopback."""
+    assert receiver.post("/event", {}, {"origin": "https://example.org"}).status == 403
+    assert receiver.post("/event", {}, {"host": "rebound.example.org"}).status == 403
+    assert receiver.post("/event", {}, {"origin": f"http://localhost:{receiver.port}"}).status == 200
+    assert receiver.post("/event", b"{}", {"content-type": "text/plain"}).status == 415
+    assert len(receiver.landed()) == 1
+
+
+def test_any_other_address_needs_a_token(home: Path, oplake: RunOplake) -> None:
+    done = oplake(home, "serve", "--host", EVERYWHERE, "--port", "0")
+    assert done.returncode == 1
+    assert "set OPLAKE_TOKEN" in done.stderr
+    with serving(home, "--host", EVERYWHERE, OPLAKE_TOKEN=TOKEN) as (_, up):
+        assert up.ask("GET", "/stats").status == 401
+        assert up.ask("GET", "/stats", headers={"authorization": f"Bearer {TOKEN}"}).status == 200
+
+
+# -- What it says of itself --------------------------------------------------------------------------------------------
+
+
+def test_stats_since_the_start_and_since_ever(settings: Settings) -> None:
+    with receiving(settings, clock=lambda: NOON) as up:
+        for number in range(12):
+            up.post("/event", {"role": f"r{number}", "event_kind": "gala", "staffer_id": number, "success": number % 3})
+        up.post("/events", [{**NOTE, "source": "helpdesk"}, 1])
+        begun = {"kind": "action_begun", "agent_id": "a", "action_type": "t"}
+        up.post("/events", [{**begun, "action_id": "one"}, {**begun, "action_id": "two"}])
+        up.post("/events", [{"kind": "action_completed", "action_id": "one"}])
+        found = up.ask("GET", "/stats").json
+        assert found["since_start"] == {
+            "started_at": "2026-01-05T12:00:00Z",
+            "total": 12,
+            "successes": 8,
+            "failures": 4,
+            "by_source": {"scenario": 12, "helpdesk": 1, "agent": 3},
+            "by_kind": {"op": 12, "note": 1, "reject": 1, "action_begun": 2, "action_completed": 1},
+            "rejects": 1,
+        }
+        assert found["open_actions"] == 1
+        assert found["latest"][0] == {
+            "time": "2026-01-05T12:00:00Z",
+            "ok": True,
+            "staffer": "11",
+            "kind": "gala",
+            "role": "r11",
+        }
+        assert [each["role"] for each in found["latest"]] == [f"r{number}" for number in range(11, 1, -1)]
+        assert found["since_ever"]["total"] == 0
+        ingest(settings, now=NOON + timedelta(hours=1))
+        ever = up.ask("GET", "/stats").json["since_ever"]
+        assert ever.pop("up_to") == "2026-01-05T13:00:00Z"
+        assert ever == {key: value for key, value in found["since_start"].items() if key != "started_at"}
+    with receiving(settings, clock=lambda: NOON) as up:
+        up.post("/event", {"success": 1})
+        ingest(settings, now=NOON + timedelta(hours=2))
+        found = up.ask("GET", "/stats").json
+        assert (found["since_start"]["total"], found["since_ever"]["total"]) == (1, 13)
+
+
+def test_health_says_which_event_waits_for_its_seal(settings: Settings) -> None:
+    with receiving(settings, clock=lambda: NOON) as up:
+        assert up.ask("GET", "/health").json["oldest_unsealed_at"] is None
+        up.post("/event", {})
+        found = up.ask("GET", "/health")
+        assert (found.status, found.json["ok"], found.json["oldest_unsealed_at"]) == (200, True, "2026-01-05T12:00:00Z")
+        assert found.json["disk_free_bytes"] > 0
+    assert all(segment.is_sealed for segment in segments(settings.landing))
+
+
+def test_metrics_are_what_prometheus_reads(receiver: Receiver) -> None:
+    receiver.post("/event", {"success": 1})
+    receiver.ask("GET", "/no/such/path")
+    answer = receiver.ask("GET", "/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = answer.body.decode().splitlines()
+    samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert samples['oplake_events_total{kind="op"}'] == "1"
+    assert samples['oplake_requests_total{method="any",path="other",status="404"}'] == "1"
+    assert samples["oplake_acknowledgement_seconds_count"] == "1"
+    assert float(samples["process_resident_memory_bytes"]) > 10**7
+    described = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    assert {
+        name.partition("{")[0].removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for name in samples
+    } == described
+
+
+def test_what_there_is_not_is_told_as_json(receiver: Receiver) -> None:
+    assert receiver.ask("GET", "/nope").json == {"error": "Not Found"}
+    wrong = receiver.ask("GET", "/event")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "POST")
+
+
+# -- The command -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lands_what_is_under_way_and_seals(home: Path, number: signal.Signals) -> None:
+    with serving(home) as (process, up):
+        assert up.post("/event", {"success": 1}).status == 200
+        with closing(http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)) as under_way:
+            under_way.putrequest("POST", "/event")
+            under_way.putheader("content-type", "application/json")
+            under_way.putheader("content-length", "2")
+            under_way.endheaders(b"{")
+            while up.ask("GET", "/metrics").body.decode().count("oplake_held_bytes 1\n") == 0:
+                time.sleep(0.01)
+            process.send_signal(number)
+            time.sleep(0.3)
+            under_way.send(b"}")
+            assert under_way.getresponse().status == 200
+        process.wait(30)
+        assert len(up.landed("op")) == 2
+        assert all(segment.is_sealed for segment in segments(home / "landing"))
+
+
+def test_a_port_that_is_taken_is_told(home: Path, oplake: RunOplake) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = oplake(home, "serve", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert "cannot listen on 127.0.0.1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_curl_is_a_client_too(receiver: Receiver) -> None:
+    command = ["curl", "-sS", "--fail", "--json", '{"role": "cook", "success": true}', f"{receiver.url}/event"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        pytest.skip("there is no curl")
+    assert json.loads(done.stdout)["accepted"] is True
