@@ -97,10 +97,13 @@ def receiving(settings: Settings, *, port: int = 0, **overrides: Any) -> Iterato
 
 
 @contextlib.contextmanager
-def serving(home: Path, *arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], Receiver]]:
-    """`oplake serve` in a process of its own; killed in the end, if it is there still."""
+def serving(
+    home: Path, *arguments: str, code: str | None = None, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], Receiver]]:
+    """`oplake serve` in a process of its own, or what `code` makes of it; killed in the end, if it is there still."""
+    command = ["-m", "oplake", "serve", "--port", "0", *arguments] if code is None else ["-c", code]
     process = subprocess.Popen(
-        [sys.executable, "-m", "oplake", "serve", "--port", "0", *arguments],
+        [sys.executable, *command],
         env={**os.environ, "OPLAKE_HOME": str(home), **environment},
         stderr=subprocess.PIPE,
         text=True,

@@ -21,7 +21,7 @@ from oplake.settings import CHECKOUT, Settings
 pytestmark = pytest.mark.slow
 
 TOKEN = "a-long-random-text"
-EXAMPLES = 100  # a path and phase; the suite is not where a rare case is looked for
+EXAMPLES = 50  # a path and phase; the suite is not where a rare case is looked for
 SEED = 7
 
 

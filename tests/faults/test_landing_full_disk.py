@@ -1,38 +1,18 @@
-"""A disk that is really full: a tmpfs of a few hundred kilobytes, where this machine lets one be mounted."""
+"""Landing on a disk that is really full."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.faults.conftest import SIZE
 
 from oplake.landing.errors import DiskFull
 from oplake.landing.recorder import Recorder
 from oplake.landing.segments import read_range, segments
 from oplake.landing.writer import SegmentWriter
-
-SIZE = 256 * 1024  # bytes
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder that holds no more than SIZE."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    try:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)], capture_output=True, check=False
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if done.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def line(number: int) -> bytes:

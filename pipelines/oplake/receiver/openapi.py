@@ -90,7 +90,7 @@ def _schemas() -> dict[str, Any]:
 def _operation(op: dict[str, Any]) -> dict[str, Any]:
     """What `POST /event` takes: an op without anything that has to be there."""
     made = {name: dict(schema) for name, schema in op["properties"].items() if name not in _STAMPS}
-    for name in TEXTS & made.keys() - {"event_id"}:
+    for name in TEXTS & made.keys():
         made[name] = {"type": ["string", "number", "null"], **_described(made[name])}
     for name in ("rescue_attempted", "rescue_succeeded"):
         made[name] = {"type": ["boolean", "null"], **_described(made[name])}

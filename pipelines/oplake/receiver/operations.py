@@ -19,7 +19,7 @@ ENDPOINT = "scenario:fill"
 SOURCE = "scenario"
 UNKNOWN = "?"  # stands in a summary for what was not said
 NUMBER = r"^[0-9]{1,15}(\.[0-9]{1,15})?$"  # a duration written as a text
-TEXTS = frozenset(field.name for field in events.fields("op") if field.type == "text")
+TEXTS = frozenset(field.name for field in events.fields("op") if field.type == "text") - {"event_id"}
 INTEGERS = frozenset(field.name for field in events.fields("op") if field.type == "integer")
 
 
