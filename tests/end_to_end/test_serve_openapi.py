@@ -43,7 +43,7 @@ def _hold(receiver: Receiver, told: str, folder: Path, *options: str) -> subproc
 def test_schemathesis_finds_nothing(receiver: Receiver, tmp_path: Path) -> None:
     done = _hold(receiver, f"{receiver.url}/openapi.json", tmp_path)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert f"Tested: {len(document()['paths'])}" in done.stdout
+    assert f"Tested: {len(document()['paths']) - 1}" in done.stdout, "all but the document's own"
 
 
 def test_negative_control_a_document_that_says_less_than_is_true_is_found_out(
@@ -55,7 +55,7 @@ def test_negative_control_a_document_that_says_less_than_is_true_is_found_out(
     (tmp_path / "wrong.json").write_text(json.dumps(wrong))
     done = _hold(receiver, str(tmp_path / "wrong.json"), tmp_path)
     assert done.returncode == 1
-    assert "Undocumented HTTP status code" in done.stdout or "Undocumented status code" in done.stdout
+    assert "Undocumented status code" in done.stdout
 
 
 def test_the_document_has_every_path(tmp_path: Path) -> None:

@@ -22,8 +22,11 @@ _TIME = {
     "format": "date-time",
     "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})$",
 }
+_STRING = {"type": "string"}
+_TEXT = {"type": ["string", "null"]}
 _OTLP = {"application/x-protobuf": {"schema": {"type": "string", "format": "binary"}}}
 
+_MEANING_OF = {field.name: field.description for field in events.fields("op")}
 _STAMPS = {"received_at", "ts_suspect"}  # oplake's own; what a client says there is passed over
 
 _MEANINGS = {
@@ -101,7 +104,7 @@ def _operation(op: dict[str, Any]) -> dict[str, Any]:
         **_described(made["event_id"]),
     }
     for name in ("playbook_ids", "extra", "redactions"):
-        made[name] = {"anyOf": [made[name], {"type": "null"}]}
+        made[name] = _says(_MEANING_OF[name], {"anyOf": [made[name], {"type": "null"}]})
     made["kind"] = {"enum": ["op", None], "description": "op, if it is said"}
     made["success"] = {"description": "whether it did what was asked: by truth, so 0, an empty text and null are false"}
     made["duration_ms"] = {
@@ -122,6 +125,10 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": schema["description"]} if "description" in schema else {}
 
 
+def _says(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "description": description}
+
+
 def _event() -> dict[str, Any]:
     return _post(
         "Land one operation outcome",
@@ -134,7 +141,10 @@ def _event() -> dict[str, Any]:
             {
                 "type": "object",
                 "required": ["accepted", "event_id"],
-                "properties": {"accepted": {"const": True}, "event_id": {"type": "string"}},
+                "properties": {
+                    "accepted": _says("it is on disk", {"const": True}),
+                    "event_id": _says("its identity: the one given, or a new one", _STRING),
+                },
             }
         ),
         {"event_kind": "wedding", "role": "cook", "count": 2, "city": "Austin", "state": "TX", "success": True},
@@ -143,10 +153,14 @@ def _event() -> dict[str, Any]:
 
 
 def _events() -> dict[str, Any]:
+    reject = _object(
+        line=_says("number of its line, or its number in an array, from 1", {"type": "integer", "minimum": 1}),
+        reason=_says("what is wrong with it", _STRING),
+    )
     batch = _object(
-        accepted=_COUNT,
-        rejected=_COUNT,
-        rejects={"type": "array", "items": _object(line={"type": "integer", "minimum": 1}, reason={"type": "string"})},
+        accepted=_says("events that are on disk", _COUNT),
+        rejected=_says("events that could not be used; they are kept as rejects", _COUNT),
+        rejects=_says("those, in their order", {"type": "array", "items": reject}),
     )
     one = {"anyOf": [{"$ref": "#/components/schemas/Event"}, {}]}
     return _post(
@@ -168,7 +182,7 @@ def _events() -> dict[str, Any]:
 
 def _telemetry(signal: str, noun: str, message: str) -> dict[str, Any]:
     answer = _object()
-    answer["properties"] = {"partialSuccess": {"type": "object"}}
+    answer["properties"] = {"partialSuccess": _says("how many were not taken, and why, if any", {"type": "object"})}
     status = {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
     both = {**_OTLP, **_json(status)}
     made = _post(
@@ -193,10 +207,10 @@ def _health() -> dict[str, Any]:
         "type": "object",
         "required": ["ok"],
         "properties": {
-            "ok": {"type": "boolean", "description": "whether events can land"},
-            "version": {"type": "string"},
-            "disk_free_bytes": _COUNT,
-            "oldest_unsealed_at": {**_MOMENT, "description": "when the oldest segment was opened that is not sealed"},
+            "ok": _says("whether events can land", {"type": "boolean"}),
+            "version": _says("version of oplake", _STRING),
+            "disk_free_bytes": _says("room on the disk of landing", _COUNT),
+            "oldest_unsealed_at": _says("the first event that waits for its segment to be sealed", _MOMENT),
         },
     }
     made = _get("Whether events can land; without the token only that", _json(well))
@@ -208,27 +222,31 @@ def _health() -> dict[str, Any]:
 
 def _stats() -> dict[str, Any]:
     totals = {
-        "total": {**_COUNT, "description": "operations"},
-        "successes": _COUNT,
-        "failures": _COUNT,
-        "by_source": {**_COUNTS, "description": "events by what sent them in"},
-        "by_kind": {**_COUNTS, "description": "events by kind"},
-        "rejects": {**_COUNT, "description": "what could not be used, and was kept"},
+        "total": _says("operations", _COUNT),
+        "successes": _says("operations that did what was asked", _COUNT),
+        "failures": _says("operations that did not", _COUNT),
+        "by_source": _says("events by what sent them in", _COUNTS),
+        "by_kind": _says("events by kind", _COUNTS),
+        "rejects": _says("what could not be used, and was kept", _COUNT),
     }
-    since_start = _object(started_at=_TIME, **totals)
-    since_start["description"] = "what this receiver landed since it was started; sent twice counts twice"
-    since_ever = _object(up_to={**_MOMENT, "description": "nothing received before this is missing in it"}, **totals)
-    since_ever["description"] = "what the lake has of all that ever came in, whichever way, as of its last ingest"
     latest = _object(
-        time=_TIME,
-        ok={"type": "boolean"},
-        **{name: {"type": ["string", "null"]} for name in ("staffer", "kind", "role")},
+        time=_says("when it happened", _TIME),
+        ok=_says("whether it did what was asked", {"type": "boolean"}),
+        staffer=_says("the member of staff concerned", _TEXT),
+        kind=_says("kind of event staffed", _TEXT),
+        role=_says("role to be filled", _TEXT),
     )
     body = _object(
-        since_start=since_start,
-        since_ever=since_ever,
-        latest={"type": "array", "maxItems": 10, "items": latest, "description": "the last scenario operations"},
-        open_actions={**_COUNT, "description": "actions begun and not completed since it was started"},
+        since_start=_says(
+            "what this receiver landed since it was started; what was sent twice counts twice",
+            _object(started_at=_says("when it was started", _TIME), **totals),
+        ),
+        since_ever=_says(
+            "what the lake has of all that ever came in, whichever way, as of its last ingest",
+            _object(up_to=_says("nothing received before this is missing in it", _MOMENT), **totals),
+        ),
+        latest=_says("the last scenario operations, newest first", {"type": "array", "maxItems": 10, "items": latest}),
+        open_actions=_says("actions begun and not completed since it was started", _COUNT),
     )
     return _get("What came in", _json(body))
 

@@ -1,4 +1,4 @@
-"""The generated pages of docs/: events, tables, settings, commands and naming.
+"""The generated pages of docs/: events, receiver, tables, settings, commands and naming.
 
 Each page is written from what the code itself goes by, so that it cannot say anything else. Pages hold no date, version
 or machine, so that they change only when their subject does. What a person has to think up stands elsewhere: prose in
@@ -21,6 +21,7 @@ from oplake.reference.events_page import events_page
 from oplake.reference.markdown import DocsError
 from oplake.reference.naming_page import naming_page
 from oplake.reference.questions import read_questions, write_answers
+from oplake.reference.receiver_page import receiver_page
 from oplake.reference.settings_page import settings_page
 from oplake.reference.tables_pages import tables_pages
 from oplake.settings import CHECKOUT, is_checkout
@@ -43,6 +44,7 @@ def pages(command_line: Any) -> dict[str, str]:
     specs = [*sources, *(model.spec for model in models)]
     return {
         "docs/events.md": events_page(),
+        "docs/receiver.md": receiver_page(),
         "docs/settings.md": settings_page(),
         "docs/commands.md": commands_page(command_line),
         "docs/naming.md": naming_page(specs),
