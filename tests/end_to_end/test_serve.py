@@ -21,13 +21,15 @@ import pytest
 import zstandard
 from tests.conftest import RunOplake
 from tests.landed_events import NOON, rows
+from tests.landed_events import event as accepted_line
 from tests.receiving import JSON, LINES, PROTOBUF, Receiver, receiving, serving
 
 from oplake.lake.ingest import ingest
 from oplake.landing.disk import OsDisk
 from oplake.landing.otlp import decode_traces, encode_response
 from oplake.landing.segments import segments
-from oplake.landing.writer import utc_now
+from oplake.landing.writer import SegmentWriter, utc_now
+from oplake.receiver import app
 from oplake.receiver.limits import Limits
 from oplake.settings import Settings
 
@@ -346,6 +348,24 @@ def _send_on(client: socket.socket, part: bytes, times: int) -> None:
     for _ in range(times):
         client.sendall(part)
         time.sleep(0.001)
+
+
+def test_what_else_brings_events_in_lands_beside_the_requests(settings: Settings, monkeypatch: Any) -> None:
+    """Files are followed so; what fails once is tried again."""
+    monkeypatch.setattr(app, "BESIDE_SECONDS", 0.01)
+    calls = itertools.count()
+
+    def beside(writer: SegmentWriter) -> None:
+        number = next(calls)
+        if number == 0:
+            raise OSError("not yet")
+        writer.append([accepted_line("note", f"n{number}", user_id="u", note="x")])
+
+    with receiving(settings, beside=beside) as up:
+        assert up.post("/event", {"success": 1}).status == 200
+        while len(up.landed("note")) < 3:
+            time.sleep(0.01)
+    assert len(segments(settings.landing)) == 1
 
 
 # -- Who may ask -------------------------------------------------------------------------------------------------------

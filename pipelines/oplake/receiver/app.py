@@ -6,6 +6,7 @@ calls. `build_app` takes what tests replace.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import logging
@@ -29,11 +30,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from oplake.events import encoder
 from oplake.landing.accept import accept, reject
 from oplake.landing.disk import OS_DISK, Disk
-from oplake.landing.errors import Unusable
+from oplake.landing.errors import LandingError, Unusable
 from oplake.landing.identity import new_id
 from oplake.landing.otlp import Encoding, Signal, encode_status
 from oplake.landing.shape import decode
-from oplake.landing.writer import utc_now
+from oplake.landing.writer import SegmentWriter, utc_now
 from oplake.receiver import status
 from oplake.receiver.batches import land_batch
 from oplake.receiver.body import media_type, read_body, unpack
@@ -54,6 +55,7 @@ JSON = "application/json"
 LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 DISK_FULL = 507
+BESIDE_SECONDS = 1.0  # between two looks at what else there is
 
 
 def build_app(
@@ -62,6 +64,7 @@ def build_app(
     clock: Callable[[], datetime] = utc_now,
     disk: Disk = OS_DISK,
     limits: Limits | None = None,
+    beside: Callable[[SegmentWriter], object] | None = None,
 ) -> Starlette:
     """The receiver as an ASGI application; its segment is sealed when its lifespan ends.
 
@@ -70,6 +73,7 @@ def build_app(
         clock: Says what time it is, in UTC.
         disk: What segments are written with.
         limits: What requests may take.
+        beside: Called every second in a thread, with the writer of the receiver: what else brings events in.
     """
     door = Door(settings, clock=clock, disk=disk, limits=limits)
 
@@ -82,7 +86,10 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        repeating = None if beside is None else asyncio.create_task(_repeat(door, beside))
         yield
+        if repeating is not None:
+            repeating.cancel()
         door.close()
 
     async def post_event(request: Request) -> Response:
@@ -134,6 +141,16 @@ def build_app(
         exception_handlers={HTTPException: _tell},
         lifespan=lifespan,
     )
+
+
+async def _repeat(door: Door, work: Callable[[SegmentWriter], object]) -> None:
+    """Works every so many seconds until it is cancelled; what fails is tried again."""
+    while True:
+        try:
+            await door.in_thread(work, door.writer)
+        except (LandingError, OSError) as error:
+            log.warning("what is read beside the requests could not land: %s", error)
+        await asyncio.sleep(BESIDE_SECONDS)
 
 
 async def _landed(door: Door, request: Request, land: Callable[[bytes], Response]) -> Response:

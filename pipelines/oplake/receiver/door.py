@@ -51,7 +51,7 @@ class Door:
         self.limits = limits or Limits()
         self.held = Held(self.limits.held_bytes)
         self.counts = Counts(clock())
-        self._writer = SegmentWriter(
+        self.writer = SegmentWriter(
             settings.landing,
             segment_bytes=settings.segment_bytes,
             segment_age=settings.segment_age,
@@ -73,7 +73,7 @@ class Door:
             Refused: They are not: the disk is full (507) or does not take them (503). They may be sent again.
         """
         try:
-            self._writer.append([one.line for one in accepted])
+            self.writer.append([one.line for one in accepted])
         except DiskFull as error:
             self.counts.refuse()
             raise Refused(507, str(error), {"retry-after": str(RETRY_SECONDS)}) from error
@@ -100,4 +100,4 @@ class Door:
     def close(self) -> None:
         """Lands what is under way, and seals the segment."""
         self._threads.shutdown()
-        self._writer.close()
+        self.writer.close()
