@@ -145,7 +145,7 @@ SELECT
         nullif(
             substr(
                 regexp_replace(
-                    regexp_replace(folded, '<[*]>([.,:] ?<[*]>)+', '<*>', 'g'),
+                    regexp_replace(folded, '<[*]>([.:]<[*]>|, ?<[*]>)+', '<*>', 'g'),
                     '<text>(, ?<text>)+', '<text>', 'g'
                 ), 1, 300
             ), ''

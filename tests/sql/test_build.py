@@ -37,6 +37,10 @@ def some_days(tiny: TinyLake) -> None:
             if number != day % 3:
                 tiny.land(completed(name, at(hour + start + 1), {"n": number}))
         tiny.land(begun("daily", at(hour + 22)), step("daily", at(hour + 23)), completed("daily", at(hour + 25)))
+        for number in range(3):
+            told = {"ts": at(hour + 8 * number), "task_class": "t", "sig_hash": f"{day + number}"}
+            fate = {"endpoint": "ask", "success": number == 0, "error": f"no {day - number}", "duration_ms": 1.0}
+            tiny.land({"kind": "op"} | told | fate, {"kind": "correction", "correction": f"Try {day}."} | told)
 
 
 def rows_of(tiny: TinyLake, model: Model) -> list[dict[str, Any]]:
