@@ -5,11 +5,13 @@ Nothing else reads the environment. Code takes a `Settings` (or the one value it
 
 from __future__ import annotations
 
+import os
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder above `pipelines/`; the root of the project when oplake runs from a checkout."""
@@ -48,6 +50,19 @@ class Settings(BaseSettings):
     )
     runs_kept: timedelta = Field(default=timedelta(days=30), description="Dagster runs older than this are purged.")
 
+    tail: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Files that others append to, followed line by line: paths, patterns such as `~/agents/*.jsonl`, "
+        "or folders (their `*.jsonl`), joined by `:`. Files named `overseer_corrections…` hold rows of an overseer, "
+        "all others events of the contract.",
+    )
+
+    @field_validator("tail", mode="before")
+    @classmethod
+    def _as_paths(cls, given: Any) -> Any:
+        """As PATH is written."""
+        return tuple(filter(None, given.split(os.pathsep))) if isinstance(given, str) else given
+
     @field_validator("home")
     @classmethod
     def _as_folder(cls, home: Path) -> Path:
@@ -76,6 +91,11 @@ class Settings(BaseSettings):
     def views(self) -> Path:
         """DuckDB file that holds one view per table and nothing else."""
         return self.home / "oplake.duckdb"
+
+    @property
+    def cursors(self) -> Path:
+        """How far the files of `OPLAKE_TAIL` have been read."""
+        return self.home / "tail.json"
 
     @property
     def dagster_home(self) -> Path:

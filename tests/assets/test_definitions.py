@@ -19,7 +19,7 @@ from oplake.orchestration.partitions import days_read, key_of
 from oplake.orchestration.resources import LINEAGE, Lakehouse
 from oplake.settings import CHECKOUT, Settings
 
-from .conftest import World, at, step
+from .conftest import World, WriteModels, at, step
 
 LLM = "llm"
 SYNTHESIS = "synthesis"
@@ -103,6 +103,22 @@ def test_sensors_and_schedules_run_by_themselves(definitions: dg.Definitions) ->
     assert {each.name for each in repository.schedule_defs} == {"daily_upkeep"}
     assert all(each.default_status is dg.DefaultSensorStatus.RUNNING for each in repository.sensor_defs)
     assert all(each.default_status is dg.DefaultScheduleStatus.RUNNING for each in repository.schedule_defs)
+
+
+def test_files_are_followed_by_a_sensor_where_some_are_configured(
+    tmp_path: Path, settings: Settings, write_models: WriteModels
+) -> None:
+    log = tmp_path / "agent.jsonl"
+    log.write_bytes(b'{"kind":"note","user_id":"u","note":"n"}\nbroken\n')
+    follows = settings.model_copy(update={"tail": (str(log),)})
+    definitions = build_definitions(follows, models=write_models(), clock=lambda: at(7, 12))
+    sensor = definitions.get_repository_def().get_sensor_def("tail")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    said = []
+    for _ in range(2):
+        with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance=instance) as context:
+            said.append(sensor.evaluate_tick(context).skip_message)
+    assert said == [f"{log}: 1 events, 1 rejects", "nothing was appended"]
 
 
 @pytest.mark.slow

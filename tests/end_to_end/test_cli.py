@@ -91,6 +91,23 @@ def test_an_error_is_told_in_words_and_exits_with_1(
     assert not result.stdout
 
 
+def test_files_that_others_append_to_are_read_by_hand_and_by_run(
+    call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "OPLAKE_TAIL" in call("tail").stderr
+    path = tmp_path / "overseer_corrections.jsonl"
+    path.write_text('{"task_class":"t","correction":"c"}\n{"task_class":"t"}\n')
+    monkeypatch.setenv("OPLAKE_TAIL", str(path))
+    told = call("tail").stderr
+    assert f"Read 2 events of {path}, 1 line could not be used." in told
+    assert "Nothing was appended" in call("tail").stderr
+    with path.open("a") as file:
+        file.write('{"task_class":"t","correction":"d"}\n')
+    assert f"Read 2 events of {path}." in call("run").stderr
+    counted = "SELECT count(*) FROM landed.ops UNION ALL SELECT count(*) FROM landed.corrections"
+    assert call("sql", counted, "--format", "csv").stdout.split()[1:] == ["2", "2"]
+
+
 BROKEN = """-- Steps whose number is promised to be 0.
 -- grain: event_id
 -- partition: day

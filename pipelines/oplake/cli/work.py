@@ -18,6 +18,7 @@ from oplake.cli.terminal import PAGE_WIDTH, busy, console, counted, log_retries,
 if TYPE_CHECKING:
     from oplake.lake.ingest import IngestReport
     from oplake.landing.importers import Imported
+    from oplake.landing.tail import TailReport
     from oplake.landing.writer import SegmentWriter
     from oplake.settings import Settings
 
@@ -71,6 +72,8 @@ def _compute(home: Settings, *, everything: bool = False, day: date | None = Non
         from oplake.orchestration.run import run as compute
 
         report = compute(home, now=now(), everything=everything, day=day, watch=lambda step: say(f"now {step.table}"))
+    if report.tailed is not None:
+        _tell_tailed(report.tailed)
     if not report.runs:
         remark(_why_nothing(home))
     if report.ingested is not None:
@@ -86,6 +89,17 @@ def _compute(home: Settings, *, everything: bool = False, day: date | None = Non
         _warn_of_late(report.too_late.events, report.too_late.first, report.too_late.last)
     if not report.is_success:
         raise CommandError(f"{report.complaint}\n`oplake ui` shows the runs with their logs")
+
+
+def _tell_tailed(report: TailReport) -> None:
+    """Say what was read of files that are followed."""
+    for path, problem in report.problems.items():
+        remark(f"{path} {problem}.")
+    for tailed in report.files:
+        rejects = f", {counted(tailed.rejects, 'line')} could not be used" if tailed.rejects else ""
+        remark(f"Read {counted(tailed.events, 'event')} of {tailed.path}{rejects}.")
+    if report.is_busy:
+        remark("Another process is reading the files that are followed; what it finds lands by it.")
 
 
 def _why_nothing(home: Settings) -> str:
@@ -175,6 +189,32 @@ def simulate(
     _warn_of_days(home, start.date(), start.date() + timedelta(days=days - 1))
     remark(f"What is true of them: {landed.truth}")
     remark("Next: oplake run")
+
+
+@command(app, "tail", panel=BRING)
+def tail(
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Files, patterns or folders, in place of those of $OPLAKE_TAIL.")
+    ] = None,
+) -> None:
+    """Land what was appended to files since the last time, whole lines only, each once.
+
+    `oplake run` does it first of all, and the daemon does it all the time under `oplake ui`, for the files of
+    $OPLAKE_TAIL. Give a file here in the same words every time.
+    """
+    from oplake.landing.tail import tail as read_on
+
+    home = settings()
+    if not (paths or home.tail):
+        raise CommandError("no files are followed: name some, or set OPLAKE_TAIL, as docs/settings.md says")
+    report = read_on(home, now(), patterns=paths)
+    _tell_tailed(report)
+    if report.problems and not report.files:
+        raise CommandError("nothing could be read; above is why")
+    if report.files:
+        remark("Next: oplake run")
+    elif not report.is_busy:
+        remark("Nothing was appended.")
 
 
 @command(import_app, "jsonl")

@@ -20,6 +20,7 @@ from oplake.lake.errors import LakeError
 from oplake.lake.ingest import CONFLICT
 from oplake.lake.landed import LANDED
 from oplake.lake.tables import Lake
+from oplake.landing import tail
 from oplake.landing.accept import REJECT_BYTES, accept, place_id
 from oplake.landing.errors import Unusable
 from oplake.landing.importers import is_of_file
@@ -147,6 +148,11 @@ def _again(rejected: RejectedLine) -> list[bytes]:
                 f"corrected as a file of its own ({error.reason})"
             ) from error
         return _told(rejected, event, line)
+    if rejected.origin.startswith(tail.ORIGIN):
+        events = tail.read_line(
+            rejected.raw, origin=rejected.origin, byte_offset=rejected.byte_offset, received_at=received_at
+        )
+        return [*_told(rejected, *events[0]), *(each.line for each in events[1:])]
     event_id = place_id(rejected.origin, rejected.byte_offset)  # should it have none
     event, line = accept(rejected.raw, received_at=received_at, event_id=event_id)
     return _told(rejected, event, line)

@@ -20,7 +20,7 @@ from oplake.models.sql_assets import sql_assets
 from oplake.orchestration.jobs import build_jobs
 from oplake.orchestration.partitions import daily
 from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, lakehouse_resource, utc_now
-from oplake.orchestration.sensors import build_sensor
+from oplake.orchestration.sensors import build_sensor, build_tail
 from oplake.orchestration.work import SOURCES, our_models
 from oplake.settings import Settings
 from oplake_assets.lake import arrivals, segments, written_by_ingest
@@ -73,7 +73,10 @@ def _definitions(
         assets=assets,
         jobs=[jobs.ingest, jobs.refresh, jobs.upkeep],
         schedules=[jobs.daily_upkeep],
-        sensors=[build_sensor(settings, models, jobs, clock=clock)],
+        sensors=[
+            build_sensor(settings, models, jobs, clock=clock),
+            *([build_tail(settings, clock=clock)] if settings.tail else []),
+        ],
         resources={LAKEHOUSE: lakehouse_resource(lakehouse), **resources},
         executor=dg.in_process_executor,
     )

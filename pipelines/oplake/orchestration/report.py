@@ -11,6 +11,7 @@ from oplake.orchestration.staleness import Refresh
 
 if TYPE_CHECKING:
     from oplake.lake.ingest import IngestReport
+    from oplake.landing.tail import TailReport
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class RunReport:
 
     runs: tuple[Made, ...]
     ingested: IngestReport | None = None
+    tailed: TailReport | None = None  # where files are followed
     too_early: LeftOut | None = None  # before `OPLAKE_FIRST_DAY`
     too_late: LeftOut | None = None  # after tomorrow; they are made when their day comes
 

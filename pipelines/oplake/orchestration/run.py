@@ -1,7 +1,8 @@
 """`oplake run`: by hand, in this process, what the daemon does by itself.
 
-Ingest, find what is stale, make it: one Dagster run per range of days, in the project's own Dagster records, so that
-the UI shows the runs. A run that fails leaves its days stale; the rest goes on, and the next call takes them up again.
+Read on in the files that are followed, ingest, find what is stale, make it: one Dagster run per range of days, in the
+project's own Dagster records, so that the UI shows the runs. A run that fails leaves its days stale; the rest goes on,
+and the next call takes them up again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from oplake.landing.tail import tail
 from oplake.models.model import Models
 from oplake.orchestration.errors import OrchestrationError
 from oplake.orchestration.report import RunReport
@@ -33,7 +35,7 @@ def run(
     models: Models | None = None,
     watch: Watch | None = None,
 ) -> RunReport:
-    """Do what there is to do in a home, here and now.
+    """Do what there is to do in a home, here and now; first of all, read on in the files that it follows.
 
     Args:
         settings: The home.
@@ -48,12 +50,14 @@ def run(
         OrchestrationError: The day is none that models are made for.
         ModelFileError: A model file is wrong.
         LakeError: What was made could not be published.
+        LandingError: What others appended to files could not be made durable.
     """
     if day is not None and not settings.first_day <= day <= last_day(now):
         raise OrchestrationError(
             f"{day} cannot be made: models have days from {settings.first_day} (OPLAKE_FIRST_DAY) to {last_day(now)}"
         )
     models = our_models(settings) if models is None else models
+    tailed = tail(settings, now) if settings.tail else None
     lake = open_lake(settings)
     work = find_work(settings, models, now=now, lake=lake)
     report = RunReport(())
@@ -64,4 +68,4 @@ def run(
             settings, models, work, lake=lake, now=now, everything=everything, day=day, instance=instance, watch=watch
         )
     early, late = left_out(settings, models, now=now, lake=lake)
-    return replace(report, too_early=early, too_late=late)
+    return replace(report, tailed=tailed, too_early=early, too_late=late)

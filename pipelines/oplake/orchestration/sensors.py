@@ -1,8 +1,8 @@
-"""The sensor `arrivals`: starts what there is to do, one run at a time.
+"""The sensors: `arrivals` starts what there is to do, `tail` reads on in the files that are followed.
 
-It asks the lake, not its own memory: a run that failed, was killed or was never started leaves its days stale, and the
-next tick finds them. It waits while a run is in progress, leaves tables alone for a while after they failed, and starts
-nothing without work.
+`arrivals` asks the lake, not its own memory: a run that failed, was killed or was never started leaves its days stale,
+and the next tick finds them. It starts one run at a time and waits while it is in progress, leaves tables alone for a
+while after they failed, and starts nothing without work.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from datetime import datetime
 import dagster as dg
 
 from oplake.lake.ledger import read_ledger
+from oplake.landing.tail import tail
+from oplake.landing.writer import SegmentWriter
 from oplake.models.model import Models
 from oplake.orchestration.jobs import QUIET, SEGMENTS, Jobs
 from oplake.orchestration.partitions import keys_of, range_tags
@@ -69,6 +71,31 @@ def build_sensor(
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Takes in what has landed, and makes again what that made stale.",
+    )
+
+
+def build_tail(settings: Settings, *, clock: Callable[[], datetime]) -> dg.SensorDefinition:
+    """The sensor that lands what others appended to the files of `OPLAKE_TAIL`; `arrivals` finds what landed."""
+    writer: list[SegmentWriter] = []  # one for as long as this process lives: else there would be a segment a tick
+
+    def tick() -> dg.SkipReason:
+        if not writer:
+            writer.append(
+                SegmentWriter(settings.landing, segment_bytes=settings.segment_bytes, segment_age=settings.segment_age)
+            )
+        report = tail(settings, clock(), writer=writer[0])
+        if report.is_busy:
+            return dg.SkipReason("another process is reading these files")
+        said = [f"{path} {problem}" for path, problem in report.problems.items()]
+        said += [f"{each.path}: {each.events} events, {each.rejects} rejects" for each in report.files]
+        return dg.SkipReason("; ".join(said) or "nothing was appended")
+
+    return dg.SensorDefinition(
+        name="tail",
+        evaluation_fn=tick,
+        minimum_interval_seconds=EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Lands what was appended to the files of OPLAKE_TAIL.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,9 +16,8 @@ def settings_page() -> str:
     defaults = Settings.model_construct()
     rows = []
     for name, field in Settings.model_fields.items():
-        value = "none" if field.default is None else f"`{_as_variable(field.default)}`"
-        if name == "home":
-            value = "`data/` of the checkout, else `~/.oplake`"
+        default = "" if name == "home" or field.default is None else _as_variable(field.default)
+        value = "`data/` of the checkout, else `~/.oplake`" if name == "home" else f"`{default}`" if default else "none"
         rows.append([f"`OPLAKE_{name.upper()}`", value, field.description or ""])
     folders = [
         [f"`{member.fget(defaults).relative_to(defaults.home)}`", inspect.getdoc(member) or ""]
@@ -42,4 +42,6 @@ def _as_variable(value: Any) -> str:
         hours, rest = divmod(value.seconds, 3600)
         clock = "".join(f"{n}{unit}" for n, unit in ((hours, "H"), (rest // 60, "M")) if n)
         return "P" + (f"{value.days}D" if value.days else "") + (f"T{clock}" if clock else "")
+    if isinstance(value, tuple):
+        return os.pathsep.join(value)
     return value.isoformat() if isinstance(value, date) else str(value)

@@ -19,12 +19,12 @@ import io
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeAlias, cast
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 from uuid import UUID, uuid5
 
 import zstandard
@@ -42,6 +42,8 @@ adds nothing."""
 BATCH_EVENTS = 5_000  # of one durable write
 BATCH_BYTES = 8 * 2**20  # the same, for large events; bounds what an import holds in memory
 REJECTS_SHOWN = 20  # of the rejects, how many an import reports itself; all of them land
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e20, 1_000_000_000))  # below: seconds, ms, us, ns
 _NAMESPACE = UUID("3f6cf7f4-55d5-5ab0-9b0e-2a7f4c3f6f11")  # of the ids that imports make; never to be changed
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -253,6 +255,18 @@ class Intake:
         )
         event_id = _id(waiting.piece, f"reject {place.part}")
         return encoder.encode(structs.replace(refused.event, ts=waiting.ts or self._latest, event_id=event_id))
+
+
+def as_time(value: float) -> Any:
+    """A number as the time that it tells, in seconds, ms, us or ns since 1970, by its size.
+
+    One that tells none is left as it is, for accept to refuse.
+    """
+    for below, per_second in _EPOCH_UNITS:
+        if abs(value) < below:
+            with suppress(OverflowError):  # before the year 1
+                return (_EPOCH + timedelta(microseconds=int(value * 1_000_000) // per_second)).isoformat()
+    return value
 
 
 def midnight(day: date) -> datetime:

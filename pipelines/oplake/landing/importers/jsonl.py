@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,6 +35,7 @@ from oplake.landing.importers import (
     Intake,
     Place,
     Progress,
+    as_time,
     midnight,
     opened,
     seconds_after,
@@ -47,8 +47,6 @@ PROGRESS_LINES = 2_000  # between two reports of progress
 _BOM = b"\xef\xbb\xbf"
 _PART = re.compile(r'"([^"]*)"|([^."]+)')
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)(:?=)(.*)", re.DOTALL)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e20, 1_000_000_000))  # below: seconds, ms, us, ns
 _ABSENT = object()
 
 
@@ -273,14 +271,6 @@ def _converted(value: Any, column: str) -> Any:
     return convert(value) if convert else value
 
 
-def _as_time(value: float) -> Any:
-    for below, per_second in _EPOCH_UNITS:
-        if abs(value) < below:
-            with suppress(OverflowError):  # before the year 1; accept refuses the number
-                return (_EPOCH + timedelta(microseconds=int(value * 1_000_000) // per_second)).isoformat()
-    return value
-
-
 def _as_object(value: str) -> Any:
     try:
         made = msgspec.json.decode(value)
@@ -292,8 +282,8 @@ def _as_object(value: str) -> Any:
 _CONVERSIONS: Mapping[tuple[str, type], Callable[[Any], Any]] = {
     ("text", int): str,
     ("text", float): repr,
-    ("time", int): _as_time,
-    ("time", float): _as_time,
+    ("time", int): as_time,
+    ("time", float): as_time,
     ("json", str): _as_object,
     ("texts", str): lambda value: [value],
 }
