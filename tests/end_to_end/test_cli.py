@@ -72,6 +72,7 @@ def test_a_wrong_call_exits_with_2(call: Callable[..., Result]) -> None:
         (["run", "--day", "1999-01-01"], "OPLAKE_FIRST_DAY"),
         (["import", "jsonl", "missing.jsonl"], "missing.jsonl"),
         (["import", "tau-bench", "missing.json"], "missing.json"),
+        (["import", "claude-code", "missing"], "no such folder"),
         (["import", "jsonl", "-", "--map", "nonsense"], "--map"),
         (["sql", ""], "asks nothing"),
         (["sql", "CREATE TABLE mine AS SELECT 1"], "asks nothing"),

@@ -276,6 +276,32 @@ def import_tau_bench(
     _tell(home, path, imported)
 
 
+@command(import_app, "claude-code")
+def import_claude_code(
+    folder: Annotated[Path, typer.Argument(help="~/.claude, its projects, one of them, or one transcript.")] = Path(
+        "~/.claude"
+    ),
+) -> None:
+    """Bring in your own sessions of Claude Code, those of sub-agents included, and show what they hold.
+
+    A turn is one answer of the model. Importing again adds what is new.
+    """
+    from oplake.cli.claude_code import estimate, show
+    from oplake.landing.importers.claude_code import import_claude_code as land
+
+    home = settings()
+    with _landing(home, f"Importing {folder} ...") as (writer, done):
+        imported, history = land(folder.expanduser(), writer, received_at=now(), progress=done)
+    with busy("Estimating what it cost ..."):
+        cost = estimate(history.models)
+    console(width=PAGE_WIDTH).print(show(history, imported, cost))
+    if imported.first_ts and imported.last_ts:
+        _warn_of_days(home, imported.first_ts.date(), imported.last_ts.date())
+    if not imported.taken:
+        raise CommandError(f"nothing in {folder} could be used; above is why")
+    remark("Next: oplake run")
+
+
 @contextmanager
 def _landing(home: Settings, text: str) -> Iterator[tuple[SegmentWriter, Any]]:
     """A writer to landing, closed in the end, and how far the import is."""

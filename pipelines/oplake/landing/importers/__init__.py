@@ -50,7 +50,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called now and then with the bytes read of the file and its size; 0 when that is not known."""
 
 
-FORMATS = ("jsonl", "tau-bench")
+FORMATS = ("claude-code", "jsonl", "langfuse", "tau-bench")
 """The formats, as the origins of rejects name them."""
 
 
@@ -70,6 +70,7 @@ class Place:
     line: int  # from 1; 0 where there are no lines
     byte_offset: int
     part: str = ""  # the part of the piece that is meant, such as "message 12"
+    file: str = ""  # the name of the file, where an import reads several
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class Identity:
 
     def __init__(self, *way: str) -> None:
         """`way` is how the file is read, where that makes other events of the same content."""
-        self._hash = blake2b("\0".join(way).encode(), digest_size=16)
+        self._way = "\0".join(way).encode()
+        self._hash = blake2b(self._way, digest_size=16)
         self._first = ""
         self._last = b""
 
@@ -127,6 +129,15 @@ class Identity:
 
 def _id(piece: bytes, part: str) -> str:
     return str(uuid5(_NAMESPACE, f"{piece.hex()}/{part}"))
+
+
+class OfPiece(Identity):
+    """An identity of each piece alone, for content that has identities of its own and no order that lasts."""
+
+    def advance(self, piece: bytes) -> None:
+        """Go on to another piece."""
+        self._last = blake2b(self._way + piece, digest_size=16).digest()
+        self._first = self._first or self._last.hex()[:12]
 
 
 class _Waiting(NamedTuple):
@@ -174,6 +185,14 @@ class Intake:
     def origin(self) -> str:
         """How rejects name the file."""
         return f"{self._name}:{self._identity.beginning}"
+
+    def advance(self, piece: bytes) -> None:
+        """Go on to the next piece of what is imported; what is taken from now on is of it."""
+        self._identity.advance(piece)
+
+    def id(self, part: str = "") -> str:
+        """The identity of the present piece, or of a part of it."""
+        return self._identity.id(part)
 
     def take(self, event: bytes, *, event_id: str, raw: bytes, place: Place, ts: datetime | None = None) -> None:
         """Land an event, or a reject where it is not usable.
@@ -248,7 +267,7 @@ class Intake:
         refused = reject(
             waiting.raw,
             reason=reason,
-            origin=self.origin,
+            origin=f"{self._name}:{place.file}" if place.file else self.origin,
             line=place.line,
             byte_offset=place.byte_offset,
             received_at=self._received_at,

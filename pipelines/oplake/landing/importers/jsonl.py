@@ -138,7 +138,7 @@ def import_jsonl(
     beginning = midnight(start) if start else None
     taking = Intake(writer, identity, name="jsonl", received_at=received_at, begins=beginning or midnight(START))
     with opened(source) as (stream, read), taking as intake:
-        for number, byte_offset, line, length in _lines(stream):
+        for number, byte_offset, line, length in lines_of(stream):
             identity.advance(line if length == len(line) else line + str(length).encode())
             place = Place(number, byte_offset)
             derived = seconds_after(beginning, number - 1) if beginning else None
@@ -173,7 +173,7 @@ def _check_fields(mapping: Sequence[Rule], kind: str) -> None:
             raise BadMap(f"{kind}.{rule.field} holds {known[rule.field].type}, no keys; map it as a whole")
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, int, bytes, int]]:
+def lines_of(stream: BinaryIO) -> Iterator[tuple[int, int, bytes, int]]:
     """Number, byte offset, content and true length of each line that is not blank; at most LINE_LIMIT of it is read."""
     number = byte_offset = 0
     while line := stream.readline(LINE_LIMIT):

@@ -1,0 +1,48 @@
+"""What transcripts hold, counted while they are read. How it is shown is not in here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class ToolUse:
+    """What was done with one tool."""
+
+    calls: int = 0
+    failures: int = 0
+
+
+@dataclass
+class ModelUse:
+    """What one model did on one day."""
+
+    turns: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    charged_usd: float = 0.0
+    uncharged: list[tuple[int, int, int, int]] = field(default_factory=list)  # turns to be priced: the four above
+
+
+@dataclass
+class History:
+    """What transcripts hold, counted while they are read."""
+
+    files: int = 0
+    sessions: set[str] = field(default_factory=set)
+    agents: set[tuple[str, str]] = field(default_factory=set)  # sub-agents that answered, with their session
+    turns: int = 0
+    prompts: int = 0  # turns that answer a user, not a tool
+    models: dict[tuple[str, str, str], ModelUse] = field(default_factory=dict)  # provider, model, day
+    tools: dict[str, ToolUse] = field(default_factory=dict)
+    edited: Counter[str] = field(default_factory=Counter)  # patches by file
+    projects: Counter[str] = field(default_factory=Counter)  # turns by project
+    events: Counter[str] = field(default_factory=Counter)  # session events by type
+    not_taken: Counter[str] = field(default_factory=Counter)  # lines of types that are known, but not taken
+    unknown: Counter[str] = field(default_factory=Counter)  # lines of types that are not known
+    repeated: int = 0  # lines that another file had before
+    unfinished: int = 0  # answers, calls and lines left to the next import
+    unreadable: dict[str, str] = field(default_factory=dict)  # files that could not be read, and why
