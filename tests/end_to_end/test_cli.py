@@ -73,6 +73,7 @@ def test_a_wrong_call_exits_with_2(call: Callable[..., Result]) -> None:
         (["import", "jsonl", "missing.jsonl"], "missing.jsonl"),
         (["import", "tau-bench", "missing.json"], "missing.json"),
         (["import", "claude-code", "missing"], "no such folder"),
+        (["import", "langfuse", "missing.json"], "missing.json"),
         (["import", "jsonl", "-", "--map", "nonsense"], "--map"),
         (["sql", ""], "asks nothing"),
         (["sql", "CREATE TABLE mine AS SELECT 1"], "asks nothing"),

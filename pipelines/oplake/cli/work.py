@@ -302,6 +302,23 @@ def import_claude_code(
     remark("Next: oplake run")
 
 
+@command(import_app, "langfuse")
+def import_langfuse(
+    path: Annotated[Path, typer.Argument(help="A JSON or JSON lines file, also as .gz or .zst, or a folder of them.")],
+) -> None:
+    """Bring in an export of Langfuse: traces, observations and scores.
+
+    Traces and agents become actions, generations turns, tools tool calls, scores observations. Give all that belongs to
+    a session in one import; importing it again adds nothing.
+    """
+    from oplake.landing.importers.langfuse import import_langfuse as land
+
+    home = settings()
+    with _landing(home, f"Importing {path} ...") as (writer, done):
+        imported = land(path, writer, received_at=now(), progress=done)
+    _tell(home, path, imported)
+
+
 @contextmanager
 def _landing(home: Settings, text: str) -> Iterator[tuple[SegmentWriter, Any]]:
     """A writer to landing, closed in the end, and how far the import is."""
@@ -323,15 +340,22 @@ def _tell(home: Settings, path: Path, imported: Imported) -> None:
     """
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in imported.by_kind.items())
     remark(f"Landed {counted(imported.taken, 'event')}" + (f": {kinds}." if kinds else "."))
+    by_row = any(refused.place.file for refused in imported.first_rejects)  # which have identities of their own
     for refused in imported.first_rejects:
-        remark(f"  {path}, line {refused.place.line}, byte {refused.place.byte_offset}: {refused.reason}")
+        place = refused.place
+        file = place.file if path.is_dir() else path
+        at = f"line {place.line}, byte {place.byte_offset}" if place.line else f"byte {place.byte_offset}"
+        remark(f"  {file}, {at}: {refused.reason}")
     if imported.rejected:
-        remark(
-            f"{counted(imported.rejected, 'reject')}, kept with what could not be used: "
-            f"oplake rejects --origin {imported.origin}\n"
-            "If --map or another option was wrong, import the file again with the right one. If lines are wrong, "
-            "import them corrected as a file of their own: a file that was changed is another file from there on."
-        )
+        kept = f"{counted(imported.rejected, 'reject')}, kept with what could not be used: oplake rejects"
+        if by_row:
+            remark(f"{kept}\nCorrect them and import all of it again: rows that landed before add nothing.")
+        else:
+            remark(
+                f"{kept} --origin {imported.origin}\n"
+                "If --map or another option was wrong, import the file again with the right one. If lines are wrong, "
+                "import them corrected as a file of their own: a file that was changed is another file from there on."
+            )
     if imported.first_ts and imported.last_ts:
         _warn_of_days(home, imported.first_ts.date(), imported.last_ts.date())
     if imported.breaks_off:
