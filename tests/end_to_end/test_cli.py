@@ -108,6 +108,9 @@ def test_files_that_others_append_to_are_read_by_hand_and_by_run(
     assert f"Read 2 events of {path}." in call("run").stderr
     counted = "SELECT count(*) FROM landed.ops UNION ALL SELECT count(*) FROM landed.corrections"
     assert call("sql", counted, "--format", "csv").stdout.split()[1:] == ["2", "2"]
+    (tmp_path / "home" / "tail.json").write_text("{")
+    done = call("run")
+    assert (done.exit_code, "tail.json is damaged" in done.stderr) == (0, True)  # the rest was done all the same
 
 
 BROKEN = """-- Steps whose number is promised to be 0.

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import msgspec
 import pytest
 from rich.console import Console
@@ -310,6 +313,38 @@ def test_lines_without_ids_of_requests_are_one_answer_by_the_message(
     put(made)
     [turn] = of(imported()[2], "turn")
     assert (turn["response"], turn["output_tokens"]) == ("a\n\nb", 300)
+
+
+PARTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 900)), min_size=1, max_size=12)
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(st.lists(PARTS, min_size=1, max_size=3))
+def test_however_answers_are_spread_over_lines_and_files_they_count_once(sessions: list[Any]) -> None:
+    """Against the slowest way to say it: of each answer the line with most, wherever it stands first."""
+    expected: dict[str, tuple[str, int]] = {}
+    with TemporaryDirectory() as folder:
+        lines: list[Line] = []
+        for number, parts in enumerate(sessions):
+            name = f"{SESSION[:-1]}{number}"
+            made = Transcript(name, prefix=f"{number}-")
+            made.lines = list(lines)  # resumed: it begins with a copy of all before
+            made.seconds = 100 * number
+            first = {id_: answer[0] for id_, answer in expected.items()}
+            for answer, output_tokens in parts:
+                id_ = f"msg_{answer}"
+                made.answers(id_, usage={"input_tokens": 1, "output_tokens": output_tokens}, stop="end_turn")
+                if first.get(id_, name) == name:  # else an earlier session has it already
+                    known = expected.get(id_, (name, 0))
+                    expected[id_] = (name, max(known[1], output_tokens))
+            lines = made.lines
+            (Path(folder) / f"{name}.jsonl").write_bytes(made.text())
+        writer = SegmentWriter(Path(folder) / "landing")
+        import_claude_code(Path(folder), writer, received_at=TODAY)
+        writer.close()
+        turns = of(landed(Path(folder) / "landing"), "turn")
+        found = sorted((turn["session_id"], turn.get("output_tokens", 0)) for turn in turns)
+        assert found == sorted(expected.values())
 
 
 def sub_agent(kind: str) -> tuple[Transcript, Transcript]:

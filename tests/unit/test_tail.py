@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -12,8 +13,11 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 from tests.landed_events import rows, take_in
 
@@ -418,6 +422,81 @@ def test_the_setting_is_written_as_path_is(
 ) -> None:
     monkeypatch.setenv("OPLAKE_TAIL", written)
     assert Settings().tail == meant
+
+
+class Worker:
+    """Writes numbered lines to a file, and does to it what is done to logs. It knows which lines are whole."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.whole: list[str] = []
+        self.torn = b""  # the line that is being written
+        self.number = 0
+        self.aside = 0
+        log.parent.mkdir(parents=True)
+        log.touch()
+
+    def write(self) -> None:
+        line = note(self.number)
+        append(self.log, (self.torn and line[len(self.torn) :]) or line)
+        self.torn = b""
+        self.whole.append(str(self.number))
+        self.number += 1
+
+    def write_half(self) -> None:
+        if not self.torn:
+            self.torn = note(self.number)[:20]
+            append(self.log, self.torn)
+
+    def _put_aside(self) -> Path:
+        if self.torn:
+            self.write()
+        self.aside += 1
+        return self.log.with_name(f"agent.jsonl.{self.aside}")
+
+    def rename(self) -> None:
+        self.log.rename(self._put_aside())
+        self.log.touch()
+
+    def truncate(self) -> None:
+        shutil.copy(self.log, self._put_aside())
+        os.truncate(self.log, 0)
+
+    def rewrite(self) -> None:
+        other = self.log.with_name("swap")
+        shutil.copy(self.log, other)
+        other.rename(self.log)
+
+
+WORK = ("write", "write", "write", "write_half", "rename", "truncate", "rewrite", "look", "look", "die")
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(st.lists(st.sampled_from(WORK), max_size=25), st.integers(40, 400))
+def test_whatever_is_done_to_a_log_each_whole_line_lands_once(work: list[str], batch_bytes: int) -> None:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BATCH_BYTES", batch_bytes)
+        worker = Worker(Path(folder) / "logs" / "agent.jsonl")
+        settings = Settings(home=Path(folder) / "home", tail=(str(worker.log),))
+        tail(settings, NOW)  # a file that comes and goes between two looks leaves no trace
+        for step in [*work, "look"]:
+            if step in {"truncate", "rewrite"}:  # of a file of which nothing was read a copy cannot be known
+                worker.write()
+                tail(settings, NOW)
+                worker.write()
+            if step == "look":
+                tail(settings, NOW)
+            elif step == "die":
+                doomed = Doomed(settings.landing)
+                with contextlib.suppress(LandingError):
+                    tail(settings, NOW, writer=doomed)
+                doomed.close()
+            else:
+                getattr(worker, step)()
+            if step in {"rename", "truncate"}:
+                tail(settings, NOW)
+        assert sorted(map(int, distinct(settings))) == list(map(int, worker.whole))
 
 
 KILLED = """

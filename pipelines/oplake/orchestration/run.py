@@ -11,7 +11,8 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from oplake.landing.tail import tail
+from oplake.landing.errors import LandingError
+from oplake.landing.tail import TailReport, tail
 from oplake.models.model import Models
 from oplake.orchestration.errors import OrchestrationError
 from oplake.orchestration.report import RunReport
@@ -50,14 +51,13 @@ def run(
         OrchestrationError: The day is none that models are made for.
         ModelFileError: A model file is wrong.
         LakeError: What was made could not be published.
-        LandingError: What others appended to files could not be made durable.
     """
     if day is not None and not settings.first_day <= day <= last_day(now):
         raise OrchestrationError(
             f"{day} cannot be made: models have days from {settings.first_day} (OPLAKE_FIRST_DAY) to {last_day(now)}"
         )
     models = our_models(settings) if models is None else models
-    tailed = tail(settings, now) if settings.tail else None
+    tailed = _tailed(settings, now) if settings.tail else None
     lake = open_lake(settings)
     work = find_work(settings, models, now=now, lake=lake)
     report = RunReport(())
@@ -69,3 +69,11 @@ def run(
         )
     early, late = left_out(settings, models, now=now, lake=lake)
     return replace(report, tailed=tailed, too_early=early, too_late=late)
+
+
+def _tailed(settings: Settings, now: datetime) -> TailReport:
+    """Read on in the files that are followed; what is wrong with that is told, and the rest is done all the same."""
+    try:
+        return tail(settings, now)
+    except LandingError as error:
+        return TailReport(problems={str(settings.cursors): f"does not lead on: {error}"})

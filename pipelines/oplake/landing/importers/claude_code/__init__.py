@@ -234,7 +234,9 @@ class _Reader:
             except Unreadable as error:
                 self._refuse(raw, str(error), place, ts)
         for chain in chains.values():
-            if chain.pending:
+            if chain.pending and is_written:
+                self._history.unfinished += len(chain.pending)
+            elif chain.pending:
                 self._history.not_taken["user (never answered)"] += len(chain.pending)
 
     def _refuse(self, raw: bytes, reason: str, place: Place, ts: datetime) -> None:
