@@ -3,8 +3,8 @@
 -- Corrections of an overseer are neither successes nor failures, and are not here. Where a gateway and an agent both tell of
 -- one call, it is here twice, once of each kind: count one kind, not both. How messages fold is told in operations.messages.
 --
--- Example: an operation `ask` that failed with "HTTP 503 from index after 3 tries (request 7f3a9c)" is a row of kind `op`,
--- name `ask` and template "HTTP <*> from index after <*> tries (request <*>)".
+-- Example: an operation `ask` that failed with `HTTP 503 from index after 3 tries (request 7f3a9c)` is a row of kind `op`,
+-- name `ask` and template `HTTP <*> from index after <*> tries (request <*>)`.
 --
 -- grain: kind, event_id
 -- partition: day

@@ -3,19 +3,19 @@
 -- A template is the text without what varies from one time to the next, so that the same trouble has the same template
 -- whatever it struck. In this order:
 -- 1. Of a Python traceback the last line is taken; `error:` in front and spare blanks are dropped.
--- 2. Names that the operation itself gives as endpoint (or tool), role, city, state, kind of event or staffer become <name>.
--- 3. Quoted text becomes <text>. Not in a message that holds an object ({"key": "value"}): everything is quoted in it, and
+-- 2. Names that the operation itself gives as endpoint (or tool), role, city, state, kind of event or staffer become `<name>`.
+-- 3. Quoted text becomes `<text>`. Not in a message that holds an object ({"key": "value"}): everything is quoted in it, and
 --    a rate limit would look like a bad request.
--- 4. Addresses and paths become <path>.
--- 5. Ids (UUIDs, six or more hex digits, letters and digits mixed) and numbers become <*>. They share a placeholder because
---    an id may happen to be all digits. Status codes are numbers, too.
+-- 4. Addresses and paths become `<path>`.
+-- 5. Ids (UUIDs, six or more hex digits, letters and digits mixed) and numbers become `<*>`. They share a placeholder
+--    because an id may happen to be all digits. Status codes are numbers, too.
 -- 6. Lists of texts or numbers become one, and what is over 300 characters is cut.
 -- The message of an operation is its error, else its output; that of a correction is the advice. Operations that are
 -- corrections (source overseer_correction) have none here: the correction itself does.
 --
--- Example: "only 3 of 5 offers accepted for bartender in Austin" of an operation with role bartender and city Austin is
--- "only <*> of <*> offers accepted for <name> in <name>". `Error: cannot read '/tmp/a b' (request 7f3a9c)` is
--- "cannot read <text> (request <*>)".
+-- Example: `only 3 of 5 offers accepted for bartender in Austin` of an operation with role bartender and city Austin is
+-- `only <*> of <*> offers accepted for <name> in <name>`, and `Error: cannot read '/tmp/a b' (request 7f3a9c)` is
+-- `cannot read <text> (request <*>)`.
 --
 -- grain: kind, event_id
 -- partition: day

@@ -132,10 +132,10 @@ def _checked(column: OutputColumn) -> str:
 
 
 def _answer(question: Question) -> str:
-    """The answer as a table; its columns are named as the SQL names them."""
+    """The answer as a table; its columns are named as the SQL names them. A `<name>` in it is no tag."""
     if not question.answer:
         return "No rows: nothing of the kind happens in the demo.\n"
     query = sqlglot.parse_one(question.sql, read="duckdb")
     assert isinstance(query, exp.Query), f"a question is a SELECT: {question.sql}"
     names = [column.output_name for column in query.selects]
-    return table(names, question.answer)
+    return table(names, [[cell.replace("<", "&lt;") for cell in row] for row in question.answer])
