@@ -215,6 +215,27 @@ def test_400_when_nothing_can_be_read_and_it_is_kept_all_the_same(receiver: Rece
     assert answer.json["rejected"] == len(receiver.landed("reject")) > 0
 
 
+def test_a_batch_of_which_a_part_landed_is_there_once_when_it_is_sent_again(settings: Settings) -> None:
+    """Its parts keep the times at which they landed: a part with a new one would be in conflict with itself."""
+    clock, disk = itertools.count(), BrokenDisk()
+    writes = itertools.count()
+
+    def fill_up(descriptor: int, data: memoryview) -> int:
+        if next(writes) == 2:  # the first part has been written, and its place in the index
+            raise OSError(errno.ENOSPC, "as told")
+        return OsDisk.write(disk, descriptor, data)
+
+    disk.write = fill_up  # type: ignore[method-assign]
+    body = b"\n".join(b'{"kind":"note","user_id":"u","note":"%d"}' % number for number in range(2500)) + b"\nbad"
+    with receiving(settings, clock=lambda: NOON + timedelta(seconds=next(clock)), disk=disk) as up:
+        assert up.post("/events", body, LINES).status == 507
+        assert len(up.landed("note")) == 1000
+        assert up.post("/events", body, LINES).json["accepted"] == 2500
+    report = ingest(settings, now=NOON + timedelta(hours=1))
+    assert (report.events, report.duplicates) == (2501, 1000)
+    assert [row["raw"] for row in rows(settings, "landed.rejects")] == ["bad"]
+
+
 def test_secrets_are_replaced_whichever_way_they_come(receiver: Receiver) -> None:
     secret = "sk-proj-" + "a1B2" * 12
     receiver.post("/event", {"error": f"key {secret}"})
@@ -321,8 +342,10 @@ def test_what_would_hold_too_much_at_once_is_asked_to_come_again(settings: Setti
         answer = up.post("/v1/traces", b"x" * 2000, PROTOBUF)
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert up.post("/events", NOTE_LINE, LINES).status == 200
-    with receiving(settings, limits=Limits(requests=0)) as up:
-        assert up.ask("GET", "/health").status == 503
+    for none in (Limits(requests=0), Limits(connections=0)):
+        with receiving(settings, limits=none) as up:
+            answer = up.ask("GET", "/health")
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
 def test_a_full_disk_is_507_and_loses_nothing(settings: Settings) -> None:
@@ -381,7 +404,7 @@ def test_without_the_token_nothing_is_taken_and_health_says_only_how_it_is(home:
         assert up.ask("GET", "/health").json == {"ok": True}
         mine = {"authorization": f"Bearer {TOKEN}"}
         assert up.ask("GET", "/health", headers=mine).json["version"]
-        assert up.post("/event", {"success": 1}, mine).status == 200
+        assert up.post("/event", {"success": 1}, {"authorization": f"bearer  {TOKEN}"}).status == 200
         assert len(up.landed()) == 1
 
 

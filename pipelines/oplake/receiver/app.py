@@ -28,7 +28,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oplake.events import encoder
-from oplake.landing.accept import accept, reject
+from oplake.landing.accept import REJECT_BYTES, accept, reject
 from oplake.landing.disk import OS_DISK, Disk
 from oplake.landing.errors import LandingError, Unusable
 from oplake.landing.identity import new_id
@@ -162,6 +162,8 @@ async def _landed(door: Door, request: Request, land: Callable[[bytes], Response
 
 
 def _land_event(door: Door, body: bytes) -> Response:
+    if len(body) > REJECT_BYTES:
+        raise Refused(413, f"an operation takes no more than {REJECT_BYTES} bytes")
     now = door.clock()
     try:
         fields = {"event_id": new_id(), **operation(decode(body))}
@@ -207,8 +209,9 @@ def _has_token(headers: Mapping[str, str], settings: Settings) -> bool:
     """Whether a request has the token, if there is one; in the same time however much of it is right."""
     if settings.token is None:
         return True
-    given = headers.get("authorization", "").encode("latin-1")
-    return hmac.compare_digest(given, b"Bearer " + settings.token.get_secret_value().encode())
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    is_right = hmac.compare_digest(given.strip().encode("latin-1"), settings.token.get_secret_value().encode())
+    return is_right and scheme.lower() == "bearer"
 
 
 class Gate:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import overload
 
@@ -127,34 +128,30 @@ def land_batch(door: Door, body: bytes, *, has_lines: bool = False) -> tuple[int
         Refused: Not all of it is durable, and it may be sent again; or there are too many at once.
     """
     batch = take_apart(body, door.limits, has_lines=has_lines)
-    received_at = door.received_at(batch.digest)
     rejects: list[Rejected] = []
     for start in range(0, len(batch.raws), COMMIT_EVENTS):
-        raws = batch.raws[start : start + COMMIT_EVENTS]
-        ids = _Ids(batch, start, start + len(raws))
-        outcomes = accept_batch(raws, received_at=received_at, event_ids=ids)
-        accepted: list[Accepted] = []
-        for place, outcome in enumerate(outcomes, start):
-            if isinstance(outcome, Unusable):
-                line = batch.lines[place]
-                rejects.append(Rejected(line, outcome.reason))
-                accepted.append(
-                    reject(
-                        batch.raws[place],
-                        reason=outcome.reason,
-                        origin=batch.origin,
-                        line=line,
-                        byte_offset=batch.offsets[place],
-                        received_at=received_at,
-                    )
-                )
-            else:
-                accepted.append(outcome)
-        door.land(accepted)
-    door.remember(batch.digest, received_at)
+        door.land_at((batch.digest, start), partial(_accepted, batch, start, rejects))
     answer = Answer(len(batch.raws) - len(rejects), len(rejects), rejects)
     is_unreadable = len(rejects) == len(batch.raws) > 0 and not any(map(_is_json, batch.raws))
     return (400 if is_unreadable else 200), answer
+
+
+def _accepted(batch: Batch, start: int, rejects: list[Rejected], received_at: datetime) -> list[Accepted]:
+    """The events of one part of a batch; those that could not be used are rejects, and named in `rejects` too."""
+    raws = batch.raws[start : start + COMMIT_EVENTS]
+    made: list[Accepted] = []
+    outcomes = accept_batch(raws, received_at=received_at, event_ids=_Ids(batch, start, start + len(raws)))
+    for place, outcome in enumerate(outcomes, start):
+        if isinstance(outcome, Unusable):
+            line, reason = batch.lines[place], outcome.reason
+            rejects.append(Rejected(line, reason))
+            raw, offset = batch.raws[place], batch.offsets[place]
+            made.append(
+                reject(raw, reason=reason, origin=batch.origin, line=line, byte_offset=offset, received_at=received_at)
+            )
+        else:
+            made.append(outcome)
+    return made
 
 
 def _of_array(text: bytes, limits: Limits) -> list[bytes]:

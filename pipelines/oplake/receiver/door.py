@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from threading import Lock
@@ -27,7 +27,7 @@ from oplake.settings import Settings
 THREADS = (
     32  # requests that are decoded or wait for the disk at a time; a commit of so many is still one of milliseconds
 )
-REMEMBERED = 10_000  # batches whose time of receipt is remembered; clients try again within minutes
+REMEMBERED = 10_000  # parts of batches whose time of receipt is remembered; clients try again within minutes
 RETRY_SECONDS = 5  # after a disk refused; a client that knows better may come earlier
 
 P = ParamSpec("P")
@@ -59,7 +59,7 @@ class Door:
             clock=clock,
         )
         self._threads = ThreadPoolExecutor(THREADS, "landing")
-        self._received: OrderedDict[bytes, datetime] = OrderedDict()
+        self._received: OrderedDict[Hashable, datetime] = OrderedDict()
         self._lock = Lock()
 
     async def in_thread(self, work: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
@@ -82,18 +82,23 @@ class Door:
             raise busy(str(error), after_seconds=RETRY_SECONDS) from error
         self.counts.add(one.event for one in accepted)
 
-    def received_at(self, digest: bytes) -> datetime:
-        """When a batch came in: now, or when it first came, if that is known still.
+    def land_at(self, key: Hashable, make: Callable[[datetime], Sequence[Accepted]]) -> None:
+        """Lands what `make` makes of the time at which it came in: now, or when the very same landed, if that is known.
 
-        What is stamped into its events is then the same, and ingest takes the repeated one for what it is.
+        What is stamped into events is then the same, and ingest takes what was sent again for what it is.
+
+        Args:
+            key: What tells it from anything else that comes in.
+            make: Makes events of a time of receipt.
+
+        Raises:
+            Refused: As for `land`.
         """
         with self._lock:
-            return self._received.get(digest) or self.clock()
-
-    def remember(self, digest: bytes, received_at: datetime) -> None:
-        """Keeps in mind when a batch came in that is durable now."""
+            received_at = self._received.get(key) or self.clock()
+        self.land(make(received_at))
         with self._lock:
-            self._received[digest] = received_at
+            self._received[key] = received_at
             if len(self._received) > REMEMBERED:
                 self._received.popitem(last=False)
 

@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
+import duckdb
+
 from oplake.events import TABLES
 from oplake.lake.engine import engine
+from oplake.lake.errors import LakeError
 from oplake.lake.spec import literal
 from oplake.lake.tables import Lake
 from oplake.lake.watermark import read_watermark
+from oplake.receiver.errors import busy
 from oplake.settings import Settings
 
 
@@ -32,8 +36,14 @@ class History:
         """What `Counts.totals` says, of all that the lake has, and up to when nothing is missing in it.
 
         Raises:
-            LakeError: A table cannot be read.
+            Refused: A table cannot be read just now (503).
         """
+        try:
+            return self._totals()
+        except (LakeError, duckdb.Error) as error:  # duckdb: a rebuild has just put other files in their place
+            raise busy(f"the lake cannot be read: {error}") from error
+
+    def _totals(self) -> dict[str, Any]:
         with self._lock:
             kinds = {kind: table for kind, table in TABLES.items() if self._lake.exists(table)}
             listed = {kind: self._lake.files(table) for kind, table in kinds.items()}

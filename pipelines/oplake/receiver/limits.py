@@ -16,8 +16,9 @@ class Limits:
 
     head_bytes: int = 32 * 2**10  # of the headers; what proxies and tokens add is a tenth of it
     body_bytes: int = 64 * 2**20  # as OpenTelemetry's collector has it, compressed and unpacked alike
-    held_bytes: int = 256 * 2**20  # of all requests together, unpacked: it bounds the memory of the process
-    requests: int = 1000  # at a time; more would wait longer than their clients do
+    held_bytes: int = 256 * 2**20  # of all requests together, unpacked; the process takes a few times that at most
+    connections: int = 900  # at a time; below the 1024 files that a process may usually open
+    requests: int = 800  # at a time; more would wait longer than their clients do
     batch_events: int = 100_000  # one line each; their objects take more memory than their bytes
     separators: int = 2_000_000  # commas of a JSON array, which bound what it can fall into before it is decoded
     head_seconds: float = 10  # until all headers are there

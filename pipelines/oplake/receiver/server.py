@@ -21,8 +21,11 @@ from oplake.receiver.limits import Limits
 from oplake.settings import Settings
 
 PORT = 4318  # of OTLP/HTTP by custom, so that exporters find it without being told
-CONNECTIONS = 900  # at a time; below the 1024 files that a process may usually open
 SHUTDOWN_SECONDS = 30  # for requests under way at SIGTERM; what is not acknowledged by then is sent again elsewhere
+
+
+TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+"""The answer to a connection beyond those that there may be; nothing of it is read."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -38,6 +41,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._wait(self.limits.head_seconds)
+        if len(self.connections) > self.limits.connections:
+            transport.write(TOO_MANY)
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -126,7 +132,6 @@ def server(settings: Settings, **overrides: Any) -> uvicorn.Server:
         proxy_headers=False,
         timeout_keep_alive=limits.idle_seconds,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        limit_concurrency=CONNECTIONS,
     )
     return uvicorn.Server(config)
 

@@ -42,7 +42,7 @@ def stats(door: Door, history: History) -> dict[str, Any]:
     """What came in since the receiver was started, and what the lake has of all that ever did; for a thread.
 
     Raises:
-        LakeError: A table cannot be read.
+        Refused: A table cannot be read just now.
     """
     return {
         "since_start": {"started_at": door.counts.started_at, **door.counts.totals()},

@@ -6,7 +6,9 @@ What cannot be an event is kept as a reject and counted in `partial_success`, so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from hashlib import sha256
 
 from oplake.events import encoder
@@ -33,29 +35,29 @@ def land_telemetry(door: Door, body: bytes, signal: Signal, encoding: Encoding) 
     except OtlpError as error:
         raise Refused(400, str(error)) from error
     digest = sha256(body).digest()
-    received_at = door.received_at(digest)
     origin = f"POST /v1/{signal} {digest.hex()[:16]}"
-
-    def kept(item: bytes, reason: str) -> Accepted:
-        """A reject; items of protobuf have no place in a body, so their number stands for it."""
-        reasons.append(reason)
-        number = len(reasons)
-        return reject(item, reason=reason, origin=origin, line=0, byte_offset=number, received_at=received_at)
-
     reasons: list[str] = []
-    bad = [kept(item, reason) for item, reason in zip(decoded.bad_items, decoded.bad, strict=True)]
-    if bad:
-        door.land(bad)
+
+    def kept(item: bytes, reason: str, received_at: datetime) -> Accepted:
+        """A reject; items have no place in a body, so their number among the rejects stands for it."""
+        reasons.append(reason)
+        return reject(item, reason=reason, origin=origin, line=0, byte_offset=len(reasons), received_at=received_at)
+
+    def bad(received_at: datetime) -> list[Accepted]:
+        items = zip(decoded.bad_items, decoded.bad, strict=True)
+        return [kept(item, reason, received_at) for item, reason in items]
+
+    def good(raws: Sequence[bytes], received_at: datetime) -> list[Accepted]:
+        outcomes = zip(raws, accept_batch(raws, received_at=received_at), strict=True)
+        return [
+            kept(raw, outcome.reason, received_at) if isinstance(outcome, Unusable) else outcome
+            for raw, outcome in outcomes
+        ]
+
+    if decoded.bad:
+        door.land_at((digest, "bad"), bad)
     raws = [encoder.encode(event) for event in decoded.events]
     for start in range(0, len(raws), COMMIT_EVENTS):
-        chunk = raws[start : start + COMMIT_EVENTS]
-        outcomes = accept_batch(chunk, received_at=received_at)
-        door.land(
-            [
-                kept(raw, outcome.reason) if isinstance(outcome, Unusable) else outcome
-                for raw, outcome in zip(chunk, outcomes, strict=True)
-            ]
-        )
-    door.remember(digest, received_at)
+        door.land_at((digest, start), partial(good, raws[start : start + COMMIT_EVENTS]))
     message = "; ".join(reasons[:REASONS_SHOWN]) + ("; ..." if len(reasons) > REASONS_SHOWN else "")
     return encode_response(signal, len(reasons), message, encoding)
