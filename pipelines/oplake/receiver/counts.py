@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import datetime
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from oplake import events
 from oplake.landing.recorder import TIMEOUT
@@ -19,6 +19,17 @@ OPEN_ACTIONS = 100_000  # kept in mind; the oldest make room
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # Prometheus' usual bounds
 
 
+class Operation(NamedTuple):
+    """A scenario operation, as it is shown."""
+
+    event_id: str
+    time: datetime
+    ok: bool
+    staffer: str | None
+    kind: str | None
+    role: str | None
+
+
 class Counts:
     """Counts since `started_at`. An event that was sent twice is counted twice; the lake has it once."""
 
@@ -28,7 +39,7 @@ class Counts:
         self._kinds: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
         self._successes = self._failures = self._refusals = 0
-        self._latest: deque[dict[str, Any]] = deque(maxlen=LATEST)
+        self._latest: deque[Operation] = deque(maxlen=LATEST)
         self._open: dict[str, datetime] = {}  # action to its beginning, oldest first
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._seconds: Counter[float] = Counter()
@@ -57,15 +68,8 @@ class Counts:
         else:
             self._failures += 1
         if event.endpoint == ENDPOINT:
-            self._latest.append(
-                {
-                    "time": event.ts,
-                    "ok": event.success,
-                    "staffer": event.staffer_id,
-                    "kind": event.event_kind,
-                    "role": event.role,
-                }
-            )
+            found = Operation(event.event_id, event.ts, event.success, event.staffer_id, event.event_kind, event.role)
+            self._latest.append(found)
 
     def refuse(self) -> None:
         """Counts a request whose events the disk did not take."""
@@ -99,10 +103,12 @@ class Counts:
                 "rejects": self._kinds["reject"],
             }
 
-    def latest(self) -> list[dict[str, Any]]:
-        """The last scenario operations, newest first."""
+    def latest(self, before: Iterable[Operation]) -> list[dict[str, Any]]:
+        """The last scenario operations, newest first: of those that landed here and of others that are known."""
         with self._lock:
-            return list(reversed(self._latest))
+            found = {each.event_id: each for each in [*before, *self._latest]}
+        newest = sorted(found.values(), key=lambda each: (each.time, each.event_id), reverse=True)[:LATEST]
+        return [{name: value for name, value in each._asdict().items() if name != "event_id"} for each in newest]
 
     @property
     def refusals(self) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -19,12 +20,24 @@ from oplake.lake.errors import LakeError
 from oplake.lake.spec import literal
 from oplake.lake.tables import Lake
 from oplake.lake.watermark import read_watermark
+from oplake.landing.recorder import TIMEOUT
+from oplake.receiver.counts import LATEST, Operation
 from oplake.receiver.errors import busy
+from oplake.receiver.operations import ENDPOINT
 from oplake.settings import Settings
+
+CLOCKS = timedelta(days=1)  # by which a producer's clock, which says on which day its event is, may be behind
+
+
+class Past(NamedTuple):
+    """What the lake says."""
+
+    totals: dict[str, Any]
+    latest: list[Operation]
 
 
 class History:
-    """Counts of the landed tables; it keeps those of each file, so ask the same one again."""
+    """What landed tables say; it keeps the counts of each file, so ask the same one again."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,31 +45,33 @@ class History:
         self._lock = Lock()  # who asks meanwhile waits, and finds all done
         self._files: dict[str, Counter[tuple[str, bool | None]]] = {}  # by (source, success)
 
-    def totals(self) -> dict[str, Any]:
-        """What `Counts.totals` says, of all that the lake has, and up to when nothing is missing in it.
+    def read(self) -> Past:
+        """What the lake has of all that ever came in, and up to when nothing is missing in it.
 
         Raises:
             Refused: A table cannot be read just now (503).
         """
         try:
-            return self._totals()
+            with self._lock:
+                up_to = read_watermark(self._settings.landing)
+                totals = {"up_to": up_to, **self._totals(), "open_actions": self._open_actions(up_to) if up_to else 0}
+                return Past(totals, self._latest())
         except (LakeError, duckdb.Error) as error:  # duckdb: a rebuild has just put other files in their place
             raise busy(f"the lake cannot be read: {error}") from error
 
     def _totals(self) -> dict[str, Any]:
-        with self._lock:
-            kinds = {kind: table for kind, table in TABLES.items() if self._lake.exists(table)}
-            listed = {kind: self._lake.files(table) for kind, table in kinds.items()}
-            self._files = {
-                path: self._files[path] for paths in listed.values() for path in paths if path in self._files
-            }
-            for kind, paths in listed.items():
-                self._look_into([path for path in paths if path not in self._files], is_op=kind == "op")
-            by_kind = {kind: sum(self._files[path].total() for path in paths) for kind, paths in listed.items()}
-            by_source: Counter[str] = Counter()
-            results: Counter[bool | None] = Counter()
-            for kind, paths in listed.items():
-                for (source, success), count in _added(self._files[path] for path in paths).items():
+        kinds = {kind: table for kind, table in TABLES.items() if self._lake.exists(table)}
+        listed = {kind: self._lake.files(table) for kind, table in kinds.items()}
+        present = {path for paths in listed.values() for path in paths}
+        self._files = {path: counts for path, counts in self._files.items() if path in present}
+        for kind, paths in listed.items():
+            self._look_into([path for path in paths if path not in self._files], is_op=kind == "op")
+        by_kind = {kind: sum(self._files[path].total() for path in paths) for kind, paths in listed.items()}
+        by_source: Counter[str] = Counter()
+        results: Counter[bool | None] = Counter()
+        for kind, paths in listed.items():
+            for path in paths:
+                for (source, success), count in self._files[path].items():
                     results[success] += count
                     if kind != "reject":
                         by_source[source] += count
@@ -67,8 +82,36 @@ class History:
             "by_source": dict(by_source),
             "by_kind": {kind: count for kind, count in by_kind.items() if count},
             "rejects": by_kind.get("reject", 0),
-            "up_to": read_watermark(self._settings.landing),
         }
+
+    def _open_actions(self, up_to: datetime) -> int:
+        """Actions that had begun within their time by then, and were not completed."""
+        begun, completed = TABLES["action_begun"], TABLES["action_completed"]
+        if not (self._lake.exists(begun) and self._lake.exists(completed)):
+            return 0
+        since = up_to - TIMEOUT
+        day = (since - CLOCKS).date()
+        query = (
+            f"SELECT count(DISTINCT action_id) FROM ({self._lake.relation_sql(begun, start=day)}) "  # noqa: S608
+            "WHERE received_at > $since AND action_id NOT IN "
+            f"(SELECT action_id FROM ({self._lake.relation_sql(completed, start=day)}))"
+        )
+        with engine(self._settings, keeps_order=False) as connection:
+            return int(connection.execute(query, {"since": since}).fetchall()[0][0])
+
+    def _latest(self) -> list[Operation]:
+        """The last scenario operations of the last two days that have operations."""
+        table = TABLES["op"]
+        days = list(self._lake.rows_per_day(table))[-2:] if self._lake.exists(table) else []
+        if not days:
+            return []
+        query = (
+            "SELECT event_id, ts, success, staffer_id, event_kind, role "  # noqa: S608  # paths, quoted
+            f"FROM ({self._lake.relation_sql(table, start=days[0])}) WHERE endpoint = $endpoint "
+            f"ORDER BY ts DESC, event_id LIMIT {LATEST}"
+        )
+        with engine(self._settings, keeps_order=False) as connection:
+            return [Operation(*row) for row in connection.execute(query, {"endpoint": ENDPOINT}).fetchall()]
 
     def _look_into(self, paths: Sequence[str], *, is_op: bool) -> None:
         if not paths:
@@ -84,10 +127,3 @@ class History:
             for path, source, result, count in connection.execute(query).fetchall():
                 found[path][source, result] = count
         self._files |= found
-
-
-def _added(counters: Any) -> Counter[tuple[str, bool | None]]:
-    added: Counter[tuple[str, bool | None]] = Counter()
-    for counter in counters:
-        added.update(counter)
-    return added

@@ -228,6 +228,7 @@ def _stats() -> dict[str, Any]:
         "by_source": _says("events by what sent them in", _COUNTS),
         "by_kind": _says("events by kind", _COUNTS),
         "rejects": _says("what could not be used, and was kept", _COUNT),
+        "open_actions": _says("actions that began within their six hours, and are not completed", _COUNT),
     }
     latest = _object(
         time=_says("when it happened", _TIME),
@@ -246,7 +247,6 @@ def _stats() -> dict[str, Any]:
             _object(up_to=_says("nothing received before this is missing in it", _MOMENT), **totals),
         ),
         latest=_says("the last scenario operations, newest first", {"type": "array", "maxItems": 10, "items": latest}),
-        open_actions=_says("actions begun and not completed since it was started", _COUNT),
     )
     return _get("What came in", _json(body))
 

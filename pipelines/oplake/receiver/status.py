@@ -44,11 +44,12 @@ def stats(door: Door, history: History) -> dict[str, Any]:
     Raises:
         Refused: A table cannot be read just now.
     """
+    counts, past = door.counts, history.read()
+    open_actions = counts.open_actions(door.clock())
     return {
-        "since_start": {"started_at": door.counts.started_at, **door.counts.totals()},
-        "since_ever": history.totals(),
-        "latest": door.counts.latest(),
-        "open_actions": door.counts.open_actions(door.clock()),
+        "since_start": {"started_at": counts.started_at, **counts.totals(), "open_actions": open_actions},
+        "since_ever": past.totals,
+        "latest": counts.latest(past.latest),
     }
 
 
