@@ -10,6 +10,7 @@
 -- for the same reason, and are late events as well. Of several completions the first is taken. Steps and observations are
 -- read from the day of the action on: one that a slow clock puts before the midnight with which that day begins is not
 -- there, and counts nowhere. (Reading the day before as well would make three days again for each late step, not two.)
+-- Agents, workflows and plans that OpenTelemetry tells of (otel.actions) are actions like any other, with what stands under them.
 -- Times are those of the producer, or of the receipt where the producer's clock was off (ts_suspect).
 --
 -- An id has one action a day, from its first beginning; those sent again are the same action, and beginning_count counts
@@ -23,12 +24,13 @@
 --
 -- grain: action_id
 -- partition: day
--- window: -1..1, landed.steps 0..1, landed.observations 0..1
+-- window: -1..1, landed.steps 0..1, landed.observations 0..1, otel.steps 0..1, otel.observations 0..1
 -- settles: 06:15
 -- question: How did the actions of each type end?
 -- sql:
 --   SELECT action_type, status, count(*) AS actions FROM attribution.actions GROUP BY ALL ORDER BY ALL
 -- answer:
+--   courier | completed | 1
 --   plan | completed | 1
 --   refund | completed | 2
 --   search | completed | 1
@@ -48,6 +50,21 @@ WITH beginnings AS (
         CASE WHEN ts_suspect THEN received_at ELSE ts END AS began_at
     FROM landed.actions_begun
     WHERE day BETWEEN $start - 1 AND $stop + 1
+    UNION ALL
+    SELECT
+        day,
+        action_id,
+        event_id,
+        agent_id,
+        action_type,
+        goal_id,
+        parent_action_id,
+        expected_outcome,
+        acceptance_criteria,
+        playbook_ids,
+        ts AS began_at
+    FROM otel.actions
+    WHERE day BETWEEN $start - 1 AND $stop + 1
 ),
 
 completions AS (
@@ -58,6 +75,15 @@ completions AS (
         outcome,
         CASE WHEN ts_suspect THEN received_at ELSE ts END AS happened_at
     FROM landed.actions_completed
+    WHERE day BETWEEN $start - 1 AND $stop + 1
+    UNION ALL
+    SELECT
+        day,
+        action_id,
+        event_id,
+        outcome,
+        ended_at AS happened_at
+    FROM otel.actions
     WHERE day BETWEEN $start - 1 AND $stop + 1
 ),
 
@@ -177,6 +203,22 @@ events AS (
         'observation' AS kind,
         CASE WHEN ts_suspect THEN received_at ELSE ts END AS happened_at
     FROM landed.observations
+    WHERE day BETWEEN $start AND $stop + 1
+    UNION ALL
+    SELECT
+        day,
+        action_id,
+        'step' AS kind,
+        ts AS happened_at
+    FROM otel.steps
+    WHERE day BETWEEN $start AND $stop + 1
+    UNION ALL
+    SELECT
+        day,
+        action_id,
+        'observation' AS kind,
+        ts AS happened_at
+    FROM otel.observations
     WHERE day BETWEEN $start AND $stop + 1
     UNION ALL
     SELECT

@@ -15,25 +15,52 @@
 --   bank | payment | 1
 --   index | result | 1
 --   shop | order_record | 2
+--   shop.judge | evaluation | 1
+WITH told AS (
+    SELECT
+        day,
+        action_id,
+        event_id,
+        observation_type,
+        reported_by,
+        confidence,
+        data,
+        CASE WHEN ts_suspect THEN received_at ELSE ts END AS happened_at
+    FROM landed.observations
+    WHERE day BETWEEN $start AND $stop + 1
+    UNION ALL
+    SELECT
+        day,
+        action_id,
+        event_id,
+        observation_type,
+        reported_by,
+        confidence,
+        data,
+        ts AS happened_at
+    FROM otel.observations
+    WHERE day BETWEEN $start AND $stop + 1
+)
+
 SELECT
     action.day, -- day on which the action began [not null]
     report.action_id, -- the action that the observation belongs to [not null]
     row_number() OVER (
         PARTITION BY action.day, report.action_id
-        ORDER BY CASE WHEN report.ts_suspect THEN report.received_at ELSE report.ts END, report.event_id
+        ORDER BY report.happened_at, report.event_id
     ) - 1 AS position, -- place among the action's observations, dense from 0 [not null] [0..]
-    CASE WHEN report.ts_suspect THEN report.received_at ELSE report.ts END AS happened_at, -- when it was reported
+    report.happened_at, -- when it was reported
     -- [not null]
     report.observation_type, -- what kind of report it is
     report.reported_by, -- who or what reported it
     report.confidence, -- how sure the reporter was [not null] [0..1]
     report.data, -- JSON: what was reported
-    report.event_id -- the event in landed.observations [not null]
+    report.event_id -- the event in landed.observations, or the span in otel.observations [not null]
 FROM attribution.actions AS action
-INNER JOIN landed.observations AS report
+INNER JOIN told AS report
     ON
         action.action_id = report.action_id
         AND report.day BETWEEN action.day AND action.day + 1
-        AND CASE WHEN report.ts_suspect THEN report.received_at ELSE report.ts END > action.began_at - INTERVAL 5 MINUTE
-        AND CASE WHEN report.ts_suspect THEN report.received_at ELSE report.ts END <= action.deadline_at
-WHERE action.day BETWEEN $start AND $stop AND report.day BETWEEN $start AND $stop + 1
+        AND report.happened_at > action.began_at - INTERVAL 5 MINUTE
+        AND report.happened_at <= action.deadline_at
+WHERE action.day BETWEEN $start AND $stop

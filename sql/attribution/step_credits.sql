@@ -27,7 +27,9 @@
 --   compare | 0.597
 --   issue_refund | 0.407
 --   check_policy | 0.33
+--   track | 0.315
 --   look_up_order | 0.264
+--   respond | 0.185
 WITH weighed AS (
     SELECT
         day,

@@ -15,26 +15,56 @@
 --   SELECT action_id, position, step_index, decision FROM attribution.steps WHERE position <> step_index
 -- answer:
 --   refund-2 | 1 | 2 | issue_refund
+WITH told AS (
+    SELECT
+        day,
+        action_id,
+        event_id,
+        step_index,
+        description,
+        decision,
+        confidence,
+        actor,
+        state,
+        CASE WHEN ts_suspect THEN received_at ELSE ts END AS happened_at
+    FROM landed.steps
+    WHERE day BETWEEN $start AND $stop + 1
+    UNION ALL
+    SELECT
+        day,
+        action_id,
+        event_id,
+        step_index,
+        description,
+        decision,
+        confidence,
+        actor,
+        state,
+        ts AS happened_at
+    FROM otel.steps
+    WHERE day BETWEEN $start AND $stop + 1
+)
+
 SELECT
     action.day, -- day on which the action began [not null]
     step.action_id, -- the action that the step belongs to [not null]
     row_number() OVER (
         PARTITION BY action.day, step.action_id
-        ORDER BY step.step_index, CASE WHEN step.ts_suspect THEN step.received_at ELSE step.ts END, step.event_id
+        ORDER BY step.step_index, step.happened_at, step.event_id
     ) - 1 AS position, -- place among the action's steps, dense from 0 [not null] [0..]
     step.step_index, -- its number as the agent gave it; may have gaps and duplicates
-    CASE WHEN step.ts_suspect THEN step.received_at ELSE step.ts END AS happened_at, -- when it was decided [not null]
+    step.happened_at, -- when it was decided [not null]
     step.description, -- what the agent did, in words
     step.decision, -- the choice made, as a short name
     step.confidence, -- the agent's own confidence [not null] [0..1]
     step.actor, -- which member of a team of agents decided
     step.state, -- JSON: what the agent believed at this point
-    step.event_id -- the event in landed.steps [not null]
+    step.event_id -- the event in landed.steps, or the span in otel.steps [not null]
 FROM attribution.actions AS action
-INNER JOIN landed.steps AS step
+INNER JOIN told AS step
     ON
         action.action_id = step.action_id
         AND step.day BETWEEN action.day AND action.day + 1
-        AND CASE WHEN step.ts_suspect THEN step.received_at ELSE step.ts END > action.began_at - INTERVAL 5 MINUTE
-        AND CASE WHEN step.ts_suspect THEN step.received_at ELSE step.ts END <= action.deadline_at
-WHERE action.day BETWEEN $start AND $stop AND step.day BETWEEN $start AND $stop + 1
+        AND step.happened_at > action.began_at - INTERVAL 5 MINUTE
+        AND step.happened_at <= action.deadline_at
+WHERE action.day BETWEEN $start AND $stop

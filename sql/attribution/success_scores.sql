@@ -16,6 +16,7 @@
 --   GROUP BY action_type ORDER BY success DESC
 -- answer:
 --   search | 2 | 0.6
+--   courier | 1 | 0.5
 --   refund | 2 | 0.5
 --   plan | 1 | 0.0
 WITH closed AS (

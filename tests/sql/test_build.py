@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from tests.otlp_bodies import traced_days
 from tests.sql.tiny_lake import DAY, LATER, DeltaLake, TinyLake, at, begun, by, completed, observation, step
 
 from oplake.lake.engine import SPILL
@@ -41,6 +42,7 @@ def some_days(tiny: TinyLake) -> None:
             told = {"ts": at(hour + 8 * number), "task_class": "t", "sig_hash": f"{day + number}"}
             fate = {"endpoint": "ask", "success": number == 0, "error": f"no {day - number}", "duration_ms": 1.0}
             tiny.land({"kind": "op"} | told | fate, {"kind": "correction", "correction": f"Try {day}."} | told)
+    tiny.land(*traced_days(5))
 
 
 def rows_of(tiny: TinyLake, model: Model) -> list[dict[str, Any]]:
@@ -85,6 +87,9 @@ def test_the_commit_says_what_it_was_made_from(delta: DeltaLake) -> None:
         "landed.actions_completed": -1,  # not there yet: it counts as empty, and news in it is newer than that
         "landed.observations": -1,
         "landed.steps": -1,
+        "otel.actions": -1,
+        "otel.observations": -1,
+        "otel.steps": -1,
     }
 
 

@@ -170,6 +170,8 @@ def landed_row(event: Mapping[str, Any], event_id: str) -> dict[str, Any]:
         value = event.get(name, row.get(name, field.fill if field.fill is not None else field.empty))
         if name == "received_at" and value is None:
             value = event.get("ts", MIDNIGHT)
+        if field.type == "time" and isinstance(value, str):
+            value = datetime.fromisoformat(value)
         row[name] = _json(value) if field.type == "json" else value
     row["day"] = event.get("day", row["received_at"].date() if row["ts_suspect"] else row["ts"].date())
     return row

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,63 +16,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from tests.otlp_bodies import NANOS, NOW, PARENT, SPAN, TRACE, accepted, logs, pairs, record, span, told, traces
 
 from oplake.events import LINE_BYTES, TELEMETRY_STRING_CHARS
 from oplake.landing.accept import Accepted, accept_batch, accept_landed
 from oplake.landing.errors import OtlpError, Unusable
 from oplake.landing.otlp import Decoded, convention_of, decode_logs, decode_traces, encode_response, encode_status
-
-NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
-NANOS = 1_767_600_000_123_456_789  # 2026-01-05T08:00:00.123456789Z
-TRACE, SPAN, PARENT = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174", "eee19b7ec3c1b173"
-
-
-def told(value: Any) -> dict[str, Any]:
-    """A value as an AnyValue of OTLP's JSON."""
-    if isinstance(value, bool):
-        return {"boolValue": value}
-    if isinstance(value, int):
-        return {"intValue": str(value)}
-    if isinstance(value, float):
-        return {"doubleValue": value}
-    if isinstance(value, bytes):
-        return {"bytesValue": base64.b64encode(value).decode()}
-    if isinstance(value, list):
-        return {"arrayValue": {"values": [told(item) for item in value]}}
-    if isinstance(value, dict):
-        return {"kvlistValue": {"values": pairs(value)}}
-    return {} if value is None else {"stringValue": value}
-
-
-def pairs(attributes: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": told(value)} for key, value in attributes.items()]
-
-
-def span(**changes: Any) -> dict[str, Any]:
-    return {
-        "traceId": TRACE,
-        "spanId": SPAN,
-        "name": "chat m",
-        "kind": 3,
-        "startTimeUnixNano": str(NANOS),
-        "endTimeUnixNano": NANOS + 2_000_000_000,
-    } | changes
-
-
-def traces(*spans: dict[str, Any]) -> bytes:
-    resource = {"attributes": pairs({"service.name": "shop"})}
-    scope = {"name": "the.scope", "version": "1.2"}
-    return json.dumps(
-        {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": spans}]}]}
-    ).encode()
-
-
-def logs(*records: dict[str, Any]) -> bytes:
-    return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
-
-
-def record(**changes: Any) -> dict[str, Any]:
-    return {"timeUnixNano": str(NANOS), "severityNumber": 9} | changes
 
 
 def as_protobuf(body: bytes, message: Any) -> bytes:
@@ -98,12 +46,11 @@ def as_protobuf(body: bytes, message: Any) -> bytes:
 
 
 def landed(decoded: Decoded) -> list[Accepted]:
-    """The events as accept makes them; each is usable, and stays what it is when it is read again."""
-    outcomes = accept_batch([msgspec.json.encode(event) for event in decoded.events], received_at=NOW)
-    for outcome in outcomes:
-        assert isinstance(outcome, Accepted), outcome
-        assert accept_landed(outcome.line).line == outcome.line
-    return [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+    """The events as accept makes them; each stays what it is when it is read again."""
+    lines = accepted(decoded)
+    for line in lines:
+        assert accept_landed(line.line).line == line.line
+    return lines
 
 
 WHOLE = span(
@@ -131,13 +78,13 @@ WHOLE = span(
 def test_a_span_lands_whole() -> None:
     decoded = decode_traces(traces(WHOLE), "json")
     assert decoded.bad == []
-    (accepted,) = landed(decoded)
-    event = json.loads(accepted.line)
+    (line,) = landed(decoded)
+    event = json.loads(line.line)
     assert event.pop("event_id") == decoded.events[0]["event_id"]
     assert event == {
         "kind": "span",
         "ts": "2026-01-05T08:00:00.123456Z",
-        "received_at": "2026-01-05T12:00:00Z",
+        "received_at": "2026-01-12T12:00:00Z",
         "source": "otlp",
         "trace_id": TRACE,
         "span_id": SPAN,
@@ -189,13 +136,13 @@ LOG = record(
 
 
 def test_a_log_record_lands_whole() -> None:
-    (accepted,) = landed(decode_logs(logs(LOG), "json"))
-    event = json.loads(accepted.line)
+    (line,) = landed(decode_logs(logs(LOG), "json"))
+    event = json.loads(line.line)
     del event["event_id"]
     assert event == {
         "kind": "log",
         "ts": "2026-01-05T08:00:00.123456Z",
-        "received_at": "2026-01-05T12:00:00Z",
+        "received_at": "2026-01-12T12:00:00Z",
         "source": "otlp",
         "trace_id": TRACE,
         "span_id": SPAN,
@@ -375,8 +322,8 @@ def test_messages_can_be_read_however_long_they_are() -> None:
         "gen_ai.usage.input_tokens": 480_000,
         "prose": "x" * 20_000,
     }
-    (accepted,) = landed(decode_traces(traces(span(attributes=pairs(attributes))), "json"))
-    kept = json.loads(accepted.line)["attributes"]
+    (line,) = landed(decode_traces(traces(span(attributes=pairs(attributes))), "json"))
+    kept = json.loads(line.line)["attributes"]
     assert kept["gen_ai.usage.input_tokens"] == 480_000
     last = kept["gen_ai.input.messages"][-1]
     assert last["role"] == "assistant"
@@ -391,13 +338,13 @@ def test_a_span_of_any_size_fits_into_a_line(make: Any) -> None:
         f"llm.input_messages.{index}.message.content": "\x01" * 9_000 for index in range(200)
     }
     body = traces(span(attributes=pairs(attributes)))
-    (accepted,) = landed(decode_traces(body, "json"))
-    assert len(accepted.line) < LINE_BYTES
-    kept = json.loads(accepted.line)["attributes"]
+    (line,) = landed(decode_traces(body, "json"))
+    assert len(line.line) < LINE_BYTES
+    kept = json.loads(line.line)["attributes"]
     assert kept["gen_ai.usage.output_tokens"] == 7
     assert len(kept["gen_ai.input.messages"]) == 500
     assert len(kept) == 202
-    assert landed(decode_traces(body, "json"))[0].line == accepted.line
+    assert landed(decode_traces(body, "json"))[0].line == line.line
 
 
 def test_the_usual_span_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,8 +370,8 @@ def test_counts_of_tokens_are_no_secrets() -> None:
         "session.id": "abc",
     }
     secret = {"authorization": "Bearer abcdefghijklmnop0123456789"}
-    (accepted,) = landed(decode_traces(traces(span(attributes=pairs(counted | secret))), "json"))
-    kept = json.loads(accepted.line)["attributes"]
+    (line,) = landed(decode_traces(traces(span(attributes=pairs(counted | secret))), "json"))
+    kept = json.loads(line.line)["attributes"]
     assert {name: kept[name] for name in counted} == counted
     assert "abcdefghijklmnop" not in kept["authorization"]
 

@@ -1,4 +1,4 @@
-"""The generated pages of docs/: events, receiver, tables, settings, commands and naming.
+"""The generated pages of docs/: events, receiver, tables, settings, commands, naming and OpenTelemetry.
 
 Each page is written from what the code itself goes by, so that it cannot say anything else. Pages hold no date, version
 or machine, so that they change only when their subject does. What a person has to think up stands elsewhere: prose in
@@ -20,6 +20,7 @@ from oplake.reference.commands_page import commands_page
 from oplake.reference.events_page import events_page
 from oplake.reference.markdown import DocsError
 from oplake.reference.naming_page import naming_page
+from oplake.reference.otel_page import otel_page
 from oplake.reference.questions import read_questions, write_answers
 from oplake.reference.receiver_page import receiver_page
 from oplake.reference.settings_page import settings_page
@@ -48,6 +49,7 @@ def pages(command_line: Any) -> dict[str, str]:
         "docs/settings.md": settings_page(),
         "docs/commands.md": commands_page(command_line),
         "docs/naming.md": naming_page(specs),
+        "docs/otel.md": otel_page(models),
         **tables_pages(models, sources, questions),
     }
 

@@ -15,6 +15,7 @@ from oplake.reference.markdown import GENERATED, anchor, table
 
 SCHEMAS: Mapping[str, str] = {
     "landed": "Events as they arrived, one table a kind, each event once. Ingest writes them.",
+    "otel": "What OpenTelemetry spans and events mean: turns, tool calls, actions, steps and observations.",
     "attribution": "What actions were worth: how they ended, what was expected, and which steps earned it.",
     "operations": "What runs, how well and how fast, what fails and with what, and whether correcting it helped.",
     "lake": "The lakehouse about itself: what was taken in and when, and what was redacted.",
