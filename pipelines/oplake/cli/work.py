@@ -319,6 +319,23 @@ def import_langfuse(
     _tell(home, path, imported)
 
 
+@command(import_app, "otlp")
+def import_otlp(
+    path: Annotated[Path, typer.Argument(help="The file, also as .gz or .zst; - reads standard input.")],
+) -> None:
+    """Bring in OTLP JSON lines, as the OpenTelemetry collector's file exporter writes them: spans and log records.
+
+    The same file again adds nothing, nor does what a receiver took in already.
+    """
+    from oplake.landing.importers.otlp import import_otlp as land
+
+    home = settings()
+    source = sys.stdin.buffer if str(path) == "-" else path
+    with _landing(home, f"Importing {path} ...") as (writer, done):
+        imported = land(source, writer, received_at=now(), progress=done)
+    _tell(home, path, imported)
+
+
 @contextmanager
 def _landing(home: Settings, text: str) -> Iterator[tuple[SegmentWriter, Any]]:
     """A writer to landing, closed in the end, and how far the import is."""
