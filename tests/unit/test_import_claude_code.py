@@ -398,6 +398,21 @@ def test_sub_agents_belong_to_their_session(put: Callable[..., Path], imported: 
     assert subtask["detail"] == {"subagent_type": "Explore", "tool_call_id": "toolu_1"}
 
 
+def test_sub_agents_of_workflows_lie_deeper_and_say_their_type(put: Callable[..., Path], imported: Import) -> None:
+    _, agent = sub_agent("Agent")
+    for line in agent.lines:
+        line |= {"agentId": "ab12", "sessionId": f"{SESSION}#agent-ab12"}
+    path = put(agent, f"{SESSION}/subagents/workflows/wf_1/agent-ab12")
+    path.with_suffix(".meta.json").write_text('{"agentType": "sweeper", "spawnDepth": 1}')
+    put(b'{"type": "started", "agentId": "ab12"}\n', f"{SESSION}/subagents/workflows/wf_1/journal")
+    put(worked_example())
+    _, history, events = imported()
+    turns = of(events, "turn")
+    assert {turn["session_id"] for turn in turns} == {SESSION}
+    assert {turn["agent_id"] for turn in turns} == {"claude-code", "claude-code/sweeper"}
+    assert history.not_taken["file journal.jsonl"] == 1
+
+
 def test_what_happens_in_a_session_is_told(put: Callable[..., Path], imported: Import) -> None:
     made = worked_example()
     made.system(

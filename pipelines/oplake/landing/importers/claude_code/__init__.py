@@ -67,8 +67,9 @@ PROGRESS_LINES = 500  # between two reports of progress
 DELEGATING = frozenset({"Task", "Agent"})  # tools that start a sub-agent
 NOT_TAKEN = frozenset(
     {
-        *("agent-name", "ai-title", "attachment", "custom-title", "file-history-snapshot", "last-prompt", "mode"),
-        *("permission-mode", "pr-link", "progress", "queue-operation", "summary", "tag"),
+        *("agent-name", "ai-title", "attachment", "bridge-session", "cost-state", "custom-title"),
+        *("file-history-snapshot", "last-prompt", "mode", "permission-mode", "pr-link", "progress"),
+        *("queue-operation", "summary", "tag"),
     }
 )
 """Types of lines that are known, and of which nothing is taken."""
@@ -264,7 +265,7 @@ class _Reader:
         if ts is None:
             raise Unreadable(f"a line of type {kind!r} needs a timestamp")
         said = line.get("sessionId")
-        session_id = said if isinstance(said, str) and said else file.session_id
+        session_id = said if isinstance(said, str) and said and not file.is_agent else file.session_id
         cwd = line.get("cwd")
         if isinstance(cwd, str) and cwd:
             self._projects.setdefault(session_id, cwd)
@@ -293,14 +294,14 @@ class _Reader:
             root = roots[uuid] = roots.get(str(parent), uuid)
             name = agent_id if isinstance(agent_id, str) else file.path.stem if file.is_agent else root
         if name not in chains:
-            chains[name] = _Chain(name, f"{SOURCE}/{self._type_of(line)}" if name else SOURCE)
+            chains[name] = _Chain(name, f"{SOURCE}/{self._type_of(line, file)}" if name else SOURCE)
         return chains[name]
 
-    def _type_of(self, line: Mapping[str, Any]) -> str:
-        """The type of a sub-agent, by its first line: that says what it was asked, and so did whoever asked."""
+    def _type_of(self, line: Mapping[str, Any], file: File) -> str:
+        """The type of a sub-agent: as is said beside its file, else by what it was asked: who asked said it, too."""
         said = line.get("attributionAgent")
         asked = self._types.get(hash_of(text_of(content_of(line))))
-        return str(said) if isinstance(said, str) and said else asked or "subagent"
+        return file.agent_type or asked or (said if isinstance(said, str) and said else "subagent")
 
     def _assistant(
         self, line: dict[str, Any], ts: datetime, session_id: str, chain: _Chain, place: Place, order: tuple[int, int]

@@ -22,6 +22,7 @@ class File(NamedTuple):
 
     path: Path
     session_id: str
+    agent_type: str | None  # what Claude Code says beside the transcript of a sub-agent; None for no sub-agent's
     is_agent: bool
     first: datetime | None
     last: datetime | None
@@ -38,6 +39,9 @@ def sessions(folder: Path, history: History) -> list[list[File]]:
     elif folder.is_dir():
         root = folder / "projects" if (folder / "projects").is_dir() else folder
         paths = sorted(path for path in root.rglob("*.jsonl") if path.is_file())
+        others = {path for path in paths if _session_above(path) and not _is_agent(path)}  # journals of workflows
+        history.not_taken.update(f"file {path.name}" for path in others)
+        paths = [path for path in paths if path not in others]
     else:
         raise NotImportable(f"cannot read {folder}: there is no such folder. Claude Code keeps its own in ~/.claude")
     by_session: dict[str, list[File]] = {}
@@ -64,13 +68,30 @@ def _looked_at(path: Path) -> File:
         head = file.read(HEAD_BYTES).splitlines()
         file.seek(max(0, size - HEAD_BYTES))
         tail = file.read().splitlines()
-    is_agent = path.name.startswith("agent-")
-    named = path.parent.parent.name if path.parent.name == "subagents" else ""
     said = next((line["sessionId"] for line in _decoded(head) if isinstance(line.get("sessionId"), str)), "")
-    session_id = (named or said or path.stem) if is_agent else path.stem
+    session_id = (_session_above(path) or said or path.stem) if _is_agent(path) else path.stem
     first = next((ts for ts in map(ts_of, _decoded(head)) if ts), None)
     last = next((ts for ts in map(ts_of, _decoded(reversed(tail))) if ts), None)
-    return File(path, session_id, is_agent, first, last, size)
+    return File(path, session_id, _agent_type(path), _is_agent(path), first, last, size)
+
+
+def _is_agent(path: Path) -> bool:
+    return path.name.startswith("agent-")
+
+
+def _session_above(path: Path) -> str:
+    """The session below whose folder a file of its sub-agents lies, at whatever depth; empty for other files."""
+    above = next((folder for folder in path.parents if folder.name == "subagents"), None)
+    return above.parent.name if above else ""
+
+
+def _agent_type(path: Path) -> str | None:
+    try:
+        said = msgspec.json.decode(path.with_suffix(".meta.json").read_bytes()) if _is_agent(path) else None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    kind = said.get("agentType") if isinstance(said, dict) else None
+    return kind if isinstance(kind, str) and kind else None
 
 
 def _decoded(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
