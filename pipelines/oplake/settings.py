@@ -60,8 +60,13 @@ class Settings(BaseSettings):
     @field_validator("tail", mode="before")
     @classmethod
     def _as_paths(cls, given: Any) -> Any:
-        """As PATH is written."""
-        return tuple(filter(None, given.split(os.pathsep))) if isinstance(given, str) else given
+        """As PATH is written; the daemon and a shell stand in different folders, so that only whole paths will do."""
+        paths = filter(None, given.split(os.pathsep)) if isinstance(given, str) else given
+        whole = tuple(str(Path(path).expanduser()) for path in paths)
+        for path in whole:
+            if not Path(path).is_absolute():
+                raise ValueError(f"{path} is no whole path; begin it with / or ~")
+        return whole
 
     @field_validator("home")
     @classmethod

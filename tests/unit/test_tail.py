@@ -19,6 +19,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from pydantic import ValidationError
 from tests.landed_events import rows, take_in
 
 from oplake.lake.rejects import list_rejects, replay
@@ -415,7 +416,7 @@ def test_a_reject_of_a_row_can_be_taken_in_after_a_fix(
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("", ()), ("/a/b.jsonl", ("/a/b.jsonl",)), ("~/x/*.jsonl:/y:", ("~/x/*.jsonl", "/y"))],
+    [("", ()), ("/a/b.jsonl", ("/a/b.jsonl",)), ("~/x/*.jsonl:/y:", (f"{Path.home()}/x/*.jsonl", "/y"))],
 )
 def test_the_setting_is_written_as_path_is(
     monkeypatch: pytest.MonkeyPatch, written: str, meant: tuple[str, ...]
@@ -497,6 +498,12 @@ def test_whatever_is_done_to_a_log_each_whole_line_lands_once(work: list[str], b
             if step in {"rename", "truncate"}:
                 tail(settings, NOW)
         assert sorted(map(int, distinct(settings))) == list(map(int, worker.whole))
+
+
+def test_a_path_that_depends_on_where_one_stands_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPLAKE_TAIL", "/a:logs/b.jsonl")
+    with pytest.raises(ValidationError, match="is no whole path"):
+        Settings()
 
 
 KILLED = """

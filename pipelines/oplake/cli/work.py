@@ -200,14 +200,15 @@ def tail(
     """Land what was appended to files since the last time, whole lines only, each once.
 
     `oplake run` does it first of all, and the daemon does it all the time under `oplake ui`, for the files of
-    $OPLAKE_TAIL. Give a file here in the same words every time.
+    $OPLAKE_TAIL.
     """
     from oplake.landing.tail import tail as read_on
 
     home = settings()
     if not (paths or home.tail):
         raise CommandError("no files are followed: name some, or set OPLAKE_TAIL, as docs/settings.md says")
-    report = read_on(home, now(), patterns=paths)
+    whole = [str(Path(path).expanduser().absolute()) for path in paths or ()]
+    report = read_on(home, now(), patterns=whole or None)
     _tell_tailed(report)
     if report.problems and not report.files:
         raise CommandError("nothing could be read; above is why")
