@@ -97,6 +97,8 @@ def test_files_that_others_append_to_are_read_by_hand_and_by_run(
     call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "OPLAKE_TAIL" in call("tail").stderr
+    missing = call("tail", tmp_path / "missing.jsonl")
+    assert (missing.exit_code, "missing.jsonl" in missing.stderr) == (1, True)
     path = tmp_path / "overseer_corrections.jsonl"
     path.write_text('{"task_class":"t","correction":"c"}\n{"task_class":"t"}\n')
     monkeypatch.setenv("OPLAKE_TAIL", str(path))

@@ -611,6 +611,16 @@ def test_any_folder_of_claude_code_will_do(put: Callable[..., Path], imported: I
     assert imported(folder)[1].turns == 2
 
 
+def test_progress_is_told_after_each_session(put: Callable[..., Path], projects: Path, tmp_path: Path) -> None:
+    """Most sessions are short: to tell of long ones alone would leave the bar where it is."""
+    sizes = [put(worked_example(), f"{SESSION[:-1]}{number}").stat().st_size for number in range(3)]
+    told: list[tuple[int, int]] = []
+    writer = SegmentWriter(tmp_path / "landing")
+    import_claude_code(projects, writer, received_at=TODAY, progress=lambda *at: told.append(at))
+    writer.close()
+    assert told == [(sum(sizes[: number + 1]), sum(sizes)) for number in range(3)]
+
+
 def test_a_folder_without_transcripts_is_told(imported: Import, tmp_path: Path) -> None:
     with pytest.raises(NotImportable, match="no transcript can be read"):
         imported()

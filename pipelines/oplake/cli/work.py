@@ -93,6 +93,8 @@ def _compute(home: Settings, *, everything: bool = False, day: date | None = Non
 
 def _tell_tailed(report: TailReport) -> None:
     """Say what was read of files that are followed."""
+    for pattern in report.missing:
+        remark(f"There is no {pattern} yet.")
     for path, problem in report.problems.items():
         remark(f"{path} {problem}.")
     for tailed in report.files:
@@ -210,7 +212,7 @@ def tail(
     whole = [str(Path(path).expanduser().absolute()) for path in paths or ()]
     report = read_on(home, now(), patterns=whole or None)
     _tell_tailed(report)
-    if report.problems and not report.files:
+    if not report.files and (report.problems or (paths and report.missing)):
         raise CommandError("nothing could be read; above is why")
     if report.files:
         remark("Next: oplake run")

@@ -106,6 +106,7 @@ class TailReport:
 
     files: list[Tailed] = field(default_factory=list)  # those that had something new
     problems: dict[str, str] = field(default_factory=dict)  # files that could not be read, or were lost, and why
+    missing: list[str] = field(default_factory=list)  # patterns that no file matches, yet
     is_busy: bool = False  # another process was at it, so that nothing was done
 
     @property
@@ -254,6 +255,8 @@ def _found(patterns: Sequence[str], landing: Path, report: TailReport) -> dict[P
             paths = [given]
         else:
             paths = sorted(Path(given.anchor).glob(str(given.relative_to(given.anchor))))
+        if not paths:
+            report.missing.append(pattern)
         for path in paths:
             real = path.resolve()
             if not path.is_file() or real in reals:

@@ -162,7 +162,7 @@ def import_claude_code(
         for group in groups:
             reader.read(group, partial(_report_after, partial(_report, progress, total), done))
             done += sum(file.size for file in group)
-        _report(progress, total, total)
+            _report(progress, total, done)
     return intake.imported(), history
 
 
