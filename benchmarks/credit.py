@@ -22,10 +22,10 @@ import pyarrow as pa
 
 from benchmarks.rows import Row
 from oplake.lake.engine import engine
-from oplake.lake.landed import INGESTED
 from oplake.lake.tables import Lake
 from oplake.models.model import Model, sql_folder
 from oplake.models.sql_file import load_models
+from oplake.orchestration.work import SOURCES
 from oplake.settings import Settings
 
 STEPS = 20_000_000
@@ -147,4 +147,4 @@ with open("/proc/self/status") as status:
 
 
 def _model(name: str) -> Model:
-    return load_models(sql_folder(), INGESTED)[name]
+    return load_models(sql_folder(), SOURCES)[name]

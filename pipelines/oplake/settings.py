@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder above `pipelines/`; the root of the project when oplake runs from a checkout."""
+
+
+BUDGET_SCOPES = ("total", "user", "project")
+"""What a budget can be set for."""
+
+MOST_BUDGET_USD = 1_000_000_000  # what the column of a limit holds
 
 
 def is_checkout() -> bool:
@@ -68,6 +75,24 @@ class Settings(BaseSettings):
                 raise ValueError(f"{path} is no whole path; begin it with / or ~")
         return whole
 
+    budgets: dict[str, Decimal] = Field(
+        default_factory=dict,
+        description='What may be spent in a day, in US dollars, as JSON: `{"total": 50, "user": 5, "user:ann": 20, '
+        '"project": 10}`. `user` and `project` are for each that has no limit of its own.',
+    )
+
+    @field_validator("budgets")
+    @classmethod
+    def _as_limits(cls, budgets: dict[str, Decimal]) -> dict[str, Decimal]:
+        """What the table `sessions.budgets` can hold; a misspelt limit would watch over nothing."""
+        for key, limit in budgets.items():
+            scope, colon, name = key.partition(":")
+            if scope not in BUDGET_SCOPES or (colon and (scope == "total" or not name)):
+                raise ValueError(f"there is no limit {key!r}; write total, user, project, user:NAME or project:NAME")
+            if not (limit.is_finite() and 0 <= limit < MOST_BUDGET_USD):
+                raise ValueError(f"the limit of {key} is {limit}; it must be from 0 to below {MOST_BUDGET_USD:,}")
+        return budgets
+
     @field_validator("home")
     @classmethod
     def _as_folder(cls, home: Path) -> Path:
@@ -91,6 +116,11 @@ class Settings(BaseSettings):
     def lake(self) -> Path:
         """Folder of the Delta tables."""
         return self.home / "lake"
+
+    @property
+    def prices(self) -> Path:
+        """Own prices: `provider,model,token_type,usd_per_mtok,valid_from,from_input_tokens`. It need not be there."""
+        return self.home / "prices.csv"
 
     @property
     def views(self) -> Path:

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from oplake.events import TABLES
+from oplake.given import GIVEN
 from oplake.models.model import Models
 from oplake.orchestration import definitions as module
 from oplake.orchestration.definitions import build_definitions
@@ -45,7 +46,8 @@ def test_loading_touches_no_state(models: Models, tmp_path: Path, monkeypatch: p
 def test_every_table_is_an_asset_in_its_group(definitions: dg.Definitions, models: Models) -> None:
     specs = {".".join(spec.key.path): spec for spec in definitions.resolve_all_asset_specs()}
     lake = {"lake.segments", "lake.arrivals", "lake.redactions", "lake.watermark"}
-    assert set(specs) == {*TABLES.values(), *lake, *(model.name for model in models)}
+    given = {spec.name for spec in GIVEN}
+    assert set(specs) == {*TABLES.values(), *lake, *given, *(model.name for model in models)}
     for name, spec in specs.items():
         assert spec.group_name == ("landed" if name in lake - {"lake.arrivals"} else name.partition(".")[0])
         assert spec.description

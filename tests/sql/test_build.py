@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from tests.otlp_bodies import traced_days
-from tests.sql.tiny_lake import DAY, LATER, DeltaLake, TinyLake, at, begun, by, completed, observation, step
+from tests.sql.tiny_lake import (
+    DAY,
+    LATER,
+    DeltaLake,
+    TinyLake,
+    at,
+    begun,
+    by,
+    completed,
+    observation,
+    patch,
+    session_event,
+    step,
+    tool_call,
+    turn,
+)
 
 from oplake.lake.engine import SPILL
 from oplake.lake.landed import INGESTED
@@ -42,17 +58,33 @@ def some_days(tiny: TinyLake) -> None:
             told = {"ts": at(hour + 8 * number), "task_class": "t", "sig_hash": f"{day + number}"}
             fate = {"endpoint": "ask", "success": number == 0, "error": f"no {day - number}", "duration_ms": 1.0}
             tiny.land({"kind": "op"} | told | fate, {"kind": "correction", "correction": f"Try {day}."} | told)
+        some_sessions(tiny, day)
     tiny.land(*traced_days(5))
 
 
+def some_sessions(tiny: TinyLake, day: int) -> None:
+    """A session of the day and one that goes on from day to day, with all that is counted of them."""
+    hour = 24 * day
+    for name, start in ((f"session-{day}", 9), ("long", 23)):
+        tiny.land(session_event(name, at(hour + start), "checkpoint"))
+        for index in range(3):
+            when = at(hour + start + index / 4)
+            tiny.land(turn(name, when, index, tier="reasoning" if index < 2 else None, user_id="ann", input_tokens=day))
+            tiny.land(tool_call(name, when, index, ok=index != day % 3, charged_usd=0.01))
+            tiny.land(patch(name, when, index, new_failures=["t"] * (index % 2), autonomy_level=3))
+        tiny.land(session_event(name, at(hour + start + 0.8), "confidence", detail={"score": 10 * day}))
+        tiny.land(session_event(name, at(hour + start + 0.9), "done"))
+
+
 def rows_of(tiny: TinyLake, model: Model) -> list[dict[str, Any]]:
-    return tiny.ask(f"FROM {model.name} ORDER BY day, {', '.join(model.grain)}")
+    return tiny.ask(f"FROM {model.name} ORDER BY {model.spec.order_sql}")
 
 
 @pytest.mark.slow
 def test_a_range_of_days_comes_out_as_its_days_one_by_one(tiny: TinyLake) -> None:
     """One run makes a range, and so sees more than the window of a single day; no model may let that show."""
     some_days(tiny)
+    tiny.budgets = {"user": Decimal("0.05")}
     last = DAY + 4 * ONE
     tiny.build(start=DAY, stop=last)
     together = {model.name: rows_of(tiny, model) for model in tiny.models}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from tests.sql.tiny_lake import DAY, PROJECT_MODELS, TinyLake, at, begun, step
 
+from oplake.given import prices
 from oplake.models.model import Model, Models, Query, sql_folder
 from oplake.models.sql_file import load_queries
 
@@ -17,8 +19,10 @@ QUERIES = load_queries(sql_folder())
 
 @pytest.fixture(scope="module")
 def example(models: Models) -> TinyLake:
-    """A lake with the example events, as after `oplake import jsonl` and `oplake run`."""
+    """A lake with the example events, as after `oplake import jsonl` and `oplake run`, and two budgets."""
     tiny = TinyLake(models)
+    tiny.prices = prices.table_of(prices.list_entries())
+    tiny.budgets = {"user": Decimal("0.04"), "project": Decimal(1)}
     for line in (sql_folder() / "example.jsonl").read_text().splitlines():
         event = json.loads(line)
         tiny.land(event | {"ts": datetime.fromisoformat(event["ts"])})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -79,7 +80,7 @@ def span(refresh: Refresh) -> list[date] | None:
     return [refresh.start + timedelta(days=n) for n in range(refresh.days)]
 
 
-def find(models: list[M], book: Book, **options: bool) -> list[Refresh]:
+def find(models: list[M], book: Book, **options: Any) -> list[Refresh]:
     return stale(models, book, first_day=FIRST, last_day=LAST, **options)
 
 
@@ -394,3 +395,60 @@ def test_everything_is_every_day_that_has_input(models: list[M], days: set[date]
     again = carry_out(models, book, find(models, book, everything=True))
 
     assert {name: set(made) for name, made in again.items()} == {name: set(made) for name, made in fresh.items()}
+
+
+# Given tables and prices ----------------------------------------------------------------------------------------------
+
+PRICES = M("sessions.prices", frozenset(), partition=None)
+BUDGETS = M("sessions.budgets", frozenset(), partition=None)
+TURNS = M("s.turns", frozenset({"landed.turns", "sessions.prices"}))
+COSTS = M("s.costs", frozenset({"s.turns", "sessions.budgets"}))
+SESSIONS = M("s.sessions", frozenset({"s.turns"}), partition=None)
+PRICED = [PRICES, BUDGETS, TURNS, COSTS, SESSIONS]
+
+
+def worked(days: list[date]) -> Book:
+    book = Book()
+    book.write("landed.turns", days)
+    carry_out(PRICED, book, find(PRICED, book))
+    return book
+
+
+def test_what_is_given_is_made_first_and_once() -> None:
+    """Turns made before there are prices would all be without a price, and nothing would ever make them again."""
+    book = Book()
+    book.write("landed.turns", SPAN[:3])
+    refreshes = find(PRICED, book)
+    assert [(refresh.models, refresh.start) for refresh in refreshes] == [
+        (("sessions.prices", "sessions.budgets"), None),
+        (("s.turns", "s.costs"), FIRST),
+        (("s.sessions",), None),
+    ]
+    carry_out(PRICED, book, refreshes)
+    assert find(PRICED, book) == []
+
+
+def test_new_prices_make_no_day_again() -> None:
+    """A correction of the list would otherwise restate years of costs overnight, with nobody having asked."""
+    book = worked(SPAN[:3])
+    changed = [replace(PRICES, code_version="2"), *PRICED[1:]]
+    refreshes = find(changed, book)
+    assert [refresh.models for refresh in refreshes] == [("sessions.prices",)]
+    assert refreshes[0].reasons == ("sessions.prices: what it is made of changed",)
+    carry_out(changed, book, refreshes)
+    assert find(changed, book) == []
+
+
+def test_new_budgets_make_all_that_reads_them_again_in_the_same_pass() -> None:
+    book = worked(SPAN[:3])
+    changed = [PRICES, replace(BUDGETS, code_version="2"), *PRICED[2:]]
+    made = carry_out(changed, book, find(changed, book))
+    assert made == {"sessions.budgets": [None], "s.costs": SPAN[:3]}
+    assert find(changed, book) == []
+
+
+def test_repricing_makes_the_days_asked_for_and_what_follows_from_them() -> None:
+    book = worked(SPAN[:5])
+    made = carry_out(PRICED, book, find(PRICED, book, repriced=(SPAN[1], SPAN[2])))
+    assert made == {"s.turns": SPAN[1:3], "s.costs": SPAN[1:3], "s.sessions": [None]}
+    assert find(PRICED, book, repriced=(LAST, LAST)) == []  # a day without turns has nothing to price

@@ -66,12 +66,37 @@ def run(
     _compute(settings(), everything=everything, day=day.date() if day else None)
 
 
-def _compute(home: Settings, *, everything: bool = False, day: date | None = None) -> None:
+@command(app, "reprice", panel=COMPUTE)
+def reprice(
+    start: Annotated[datetime, typer.Option("--from", formats=AS_DATE, help="First day (UTC).")],
+    stop: Annotated[datetime, typer.Option("--to", formats=AS_DATE, help="Last day (UTC), included.")],
+) -> None:
+    """Compute what turns cost again, with the prices of the moment, and all tables that follow from it.
+
+    New prices change no day that is made already: that is asked for here. Own prices stand in prices.csv of the home.
+    """
+    _compute(settings(), repriced=(start.date(), stop.date()))
+
+
+def _compute(
+    home: Settings,
+    *,
+    everything: bool = False,
+    day: date | None = None,
+    repriced: tuple[date, date] | None = None,
+) -> None:
     log_retries()
     with busy("Loading Dagster ...") as say:
         from oplake.orchestration.run import run as compute
 
-        report = compute(home, now=now(), everything=everything, day=day, watch=lambda step: say(f"now {step.table}"))
+        report = compute(
+            home,
+            now=now(),
+            everything=everything,
+            day=day,
+            repriced=repriced,
+            watch=lambda step: say(f"now {step.table}"),
+        )
     if report.tailed is not None:
         _tell_tailed(report.tailed)
     if not report.runs:
@@ -83,6 +108,8 @@ def _compute(home: Settings, *, everything: bool = False, day: date | None = Non
             names = made.refresh.models
             what = names[0] if len(names) == 1 else f"{len(names)} tables"
             remark(f"Made {what}, {made.what}, in {made.seconds:.1f} s.")
+    for alert in report.alerts:
+        remark(f"Note, {alert.table}: {alert.message}")
     if report.too_early:
         _warn_of_early(home, report.too_early.events, report.too_early.first, report.too_early.last)
     if report.too_late:

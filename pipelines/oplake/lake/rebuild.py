@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
+from oplake.given import GIVEN, write
 from oplake.lake.archive import Archive, Damage
 from oplake.lake.catalog import publish_views
 from oplake.lake.engine import engine
@@ -75,7 +76,7 @@ def rebuild(
     from oplake.models.model import sql_folder
     from oplake.models.sql_file import load_models  # lazily: whoever never rebuilds never loads sqlglot
 
-    models = load_models(sql_folder(), (*INGESTED, ARRIVALS))
+    models = load_models(sql_folder(), (*INGESTED, ARRIVALS, *GIVEN))
     rows: dict[str, int] = {}
 
     def in_place(name: str, count: int) -> None:
@@ -185,8 +186,10 @@ def _build_models(
     A run is asked which those are, so that it finds nothing left to do afterwards.
     """
     from oplake.models.build import build
-    from oplake.orchestration.work import find_stale
+    from oplake.orchestration.work import find_stale, given_to
 
+    for given in given_to(settings, models):
+        in_place(given.name, write(lake, given).row_count)
     refreshes = find_stale(settings, models, read_ledger(lake), now=now, everything=True)
     for model in models:
         mine = [refresh for refresh in refreshes if model.name in refresh.models]

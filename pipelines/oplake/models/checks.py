@@ -25,11 +25,12 @@ SAMPLE_ROWS = 5  # enough to see what is wrong, few enough to read
 
 @dataclass(frozen=True)
 class Check:
-    """One promise. `columns` are those that it is about."""
+    """One promise. `columns` are those that it is about. An alert is about the world, not about the table."""
 
     name: str
     description: str
     columns: tuple[str, ...]
+    is_alert: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Finding:
 
 
 def checks_of(model: Model) -> tuple[Check, ...]:
-    """Every promise of a model: its grain first, then its columns in their order."""
-    return (_grain_check(model), *(check for check, _ in _column_checks(model)))
+    """Every promise of a model: its grain first, then its columns in their order, then its alert."""
+    return (_grain_check(model), *(check for check, _ in _column_checks(model)), *_alerts(model))
 
 
 def evaluate_checks(
@@ -82,7 +83,7 @@ def evaluate_checks(
 
 def evaluate_rows(connection: duckdb.DuckDBPyConnection, model: Model) -> list[Finding]:
     """Hold all rows that a connection shows under the model's name against its promises."""
-    return [_grain(connection, model), *_columns(connection, model)]
+    return [_grain(connection, model), *_columns(connection, model), *_alert_findings(connection, model)]
 
 
 def _key(model: Model) -> tuple[str, ...]:
@@ -108,6 +109,21 @@ def _column_checks(model: Model) -> list[tuple[Check, str]]:
             check = Check(f"{column.name}_is_in_range", f"{column.name} is {_range(column)}", (column.name,))
             found.append((check, _outside(column)))
     return found
+
+
+def _alerts(model: Model) -> tuple[Check, ...]:
+    """The check of a model whose rows people should know of, if it is one."""
+    return (Check("no_alert", model.alert, (), is_alert=True),) if model.alert else ()
+
+
+def _alert_findings(connection: duckdb.DuckDBPyConnection, model: Model) -> list[Finding]:
+    findings = []
+    for check in _alerts(model):
+        (rows,) = _one(connection, f"SELECT count(*) FROM {model.name}")
+        key = ", ".join(quoted(name) for name in _key(model))
+        some = f"SELECT * FROM {model.name} ORDER BY {key} LIMIT {SAMPLE_ROWS}"
+        findings.append(Finding(check, rows, rows, _sample(connection, some) if rows else ()))
+    return findings
 
 
 def _range(column: OutputColumn) -> str:

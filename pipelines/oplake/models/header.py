@@ -11,6 +11,7 @@
 -- window: 0..1, a.b 0..0              the same, but of the table a.b it reads fewer: late events of the others then
 --                                     make fewer days again
 -- settles: 06:15                      optional: until this time (UTC) of the next day, time alone may change the day
+-- alert: a budget was overspent       optional: what it means that there are rows; a check warns of them
 -- not portable: reads JSON types      optional: why the SQL cannot run on Spark
 -- question: Which step earned most?   optional in the grammar; our own models all have one
 -- sql:
@@ -34,7 +35,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from oplake.models.errors import Problem
 
-_DIRECTIVES = ("grain", "partition", "window", "settles", "not portable", "question", "sql", "answer")
+_DIRECTIVES = ("grain", "partition", "window", "settles", "alert", "not portable", "question", "sql", "answer")
 _DIRECTIVE = re.compile(r"(not portable|[a-z_]+):(?:\s+(.*))?$")
 _WINDOW = re.compile(r"(-?\d+)\.\.(-?\d+)$")
 _NARROWER = re.compile(r"([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*) (-?\d+)\.\.(-?\d+)$")
@@ -67,6 +68,7 @@ class Header:
     window: tuple[int, int]
     narrower: dict[str, tuple[int, int]]
     settles: timedelta | None
+    alert: str | None
     not_portable: str | None
     question: Question | None
     lines: dict[str, int]
@@ -115,7 +117,8 @@ def read_header(text: str, path: Path) -> tuple[Header, list[Problem]]:
         window=window,
         narrower=narrower,
         settles=_settles(values, partition, wrong),
-        not_portable=_not_portable(values, wrong),
+        alert=_reason(values, "alert", "alerts, but does not say of what", wrong),
+        not_portable=_reason(values, "not portable", "is not portable, but does not say why", wrong),
         question=_question(values, wrong),
         lines={name: value.line for name, value in values.items()},
     )
@@ -216,12 +219,13 @@ def _settles(values: dict[str, _Value], partition: str | None, wrong: _Wrong) ->
     return timedelta(hours=int(match[1]), minutes=int(match[2]))
 
 
-def _not_portable(values: dict[str, _Value], wrong: _Wrong) -> str | None:
-    said = values.get("not portable")
+def _reason(values: dict[str, _Value], name: str, without: str, wrong: _Wrong) -> str | None:
+    """What a directive says in words; one `without` them says nothing."""
+    said = values.get(name)
     if said is None:
         return None
     if not said.text:
-        wrong(said.line, "is not portable, but does not say why; write the reason after the colon")
+        wrong(said.line, f"{without}; write it after the colon")
     return " ".join(said.text.split())
 
 

@@ -41,7 +41,8 @@ class Model:
 
     `sql` is the text of the file and takes the parameters named in `parameters` (dates). `window` is the first and last
     day that a day reads, relative to itself; `narrower` has those of tables of which it reads less. `settles` is how
-    far into the next day time alone may still change it.
+    far into the next day time alone may still change it. `alert` says what it means that there are rows, where people
+    should know of them.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Model:
     window: tuple[int, int]
     narrower: Mapping[str, tuple[int, int]]
     settles: timedelta | None
+    alert: str | None
     not_portable: str | None
     question: Question | None
     columns: tuple[OutputColumn, ...]

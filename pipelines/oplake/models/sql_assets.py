@@ -177,7 +177,12 @@ def lineage_metadata(lineage: Mapping[str, Sequence[tuple[str, str]]]) -> dict[s
     }
 
 
-CHECKS = {"is_unique": "grain_is_unique", "is_not_null": "nothing_is_null", "is_in_range": "all_in_range"}
+CHECKS = {
+    "is_unique": "grain_is_unique",
+    "is_not_null": "nothing_is_null",
+    "is_in_range": "all_in_range",
+    "no_alert": "no_alert",
+}
 """What Dagster is told of a model's promises: one check for each kind of them, by how their names end.
 
 A check costs three events, and with one for each promise a table of twenty columns would have twenty."""
@@ -200,16 +205,23 @@ def _check_result(name: str, findings: Sequence[Finding]) -> dg.AssetCheckResult
         rows = [dg.TableRecord({key: _shown(value) for key, value in row.items()}) for row in finding.sample]
         metadata[finding.check.name] = finding.offending
         metadata[f"{finding.check.name}: some rows"] = dg.MetadataValue.table(rows)
+    is_alert = any(finding.check.is_alert for finding in findings)
     return dg.AssetCheckResult(
         check_name=name,
         passed=not broken,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description="; ".join(
-            f"not so in {finding.offending} of {finding.rows} rows: {finding.check.description}" for finding in broken
-        )
-        or None,
+        severity=dg.AssetCheckSeverity.WARN if is_alert else dg.AssetCheckSeverity.ERROR,
+        description="; ".join(map(_told, broken)) or None,
         metadata=metadata,
     )
+
+
+def _told(finding: Finding) -> str:
+    """What was found, in words; of an alert with the first of its rows, for it is they that one has to know."""
+    if not finding.check.is_alert:
+        return f"not so in {finding.offending} of {finding.rows} rows: {finding.check.description}"
+    rows = "; ".join(", ".join(f"{key} {_shown(value)}" for key, value in row.items()) for row in finding.sample)
+    more = f"; and {finding.offending - len(finding.sample)} more" if finding.offending > len(finding.sample) else ""
+    return f"{finding.check.description}: {rows}{more}"
 
 
 def _shown(value: Any) -> str | int | float | bool | None:

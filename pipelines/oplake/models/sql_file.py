@@ -451,6 +451,7 @@ def _model(draft: _Draft, schema: pa.Schema, lake: binding.EmptyLake) -> Model:
         window=header.window,
         narrower=header.narrower,
         settles=header.settles,
+        alert=header.alert,
         not_portable=header.not_portable,
         question=header.question,
         columns=tuple(

@@ -25,6 +25,7 @@ from oplake.orchestration.work import SOURCES, our_models
 from oplake.settings import Settings
 from oplake_assets.lake import arrivals, segments, written_by_ingest
 from oplake_assets.landed import landed
+from oplake_assets.sessions import budgets, prices
 
 
 def build_definitions(
@@ -66,6 +67,8 @@ def _definitions(
         *landed(LANDED.values(), days),
         segments(SEGMENTS),
         *written_by_ingest([REDACTIONS, WATERMARK], days),
+        prices(),
+        budgets(),
         *sql_assets(models, SOURCES, days),
         arrivals(ARRIVALS, models),
     ]

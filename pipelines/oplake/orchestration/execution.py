@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from oplake.given import GIVEN
 from oplake.lake.interrupts import watched
 from oplake.lake.ledger import read_ledger
 from oplake.lake.tables import Lake
@@ -100,7 +101,8 @@ class _Desk:
             refresh=refresh,
             seconds=time.monotonic() - began,
             failures=tuple(_failures(result)),
-            failed_checks=tuple(_failed_checks(result)),
+            failed_checks=tuple(_failed_checks(result, dg.AssetCheckSeverity.ERROR)),
+            alerts=tuple(_failed_checks(result, dg.AssetCheckSeverity.WARN)),
         )
 
 
@@ -113,6 +115,7 @@ def carry_out(
     now: datetime,
     everything: bool,
     day: date | None,
+    repriced: tuple[date, date] | None,
     instance: dg.DagsterInstance | None,
     watch: Watch | None,
 ) -> RunReport:
@@ -131,18 +134,24 @@ def carry_out(
         try:
             if work.must_ingest:
                 runs.append(desk.execute(INGEST, [SEGMENTS]))
-            if work.must_ingest or everything:
+            if work.must_ingest or everything or repriced:
                 ledger = read_ledger(desk.lake)
-                refreshes = find_stale(settings, models, ledger, now=now, everything=everything)
+                refreshes = find_stale(settings, models, ledger, now=now, everything=everything, repriced=repriced)
             if day is not None:
                 one = of_day(models, day)
-                refreshes = [one] if one else []
+                refreshes = [*_given_alone(refreshes), *([one] if one else [])]
             runs += _make(desk, refreshes)
         except KeyboardInterrupt:
             publish(desk.open_house(), records)
             raise
         publish(desk.open_house(), records)  # once for all runs, and also when some of them failed
         return RunReport(tuple(runs), desk.ingested)
+
+
+def _given_alone(refreshes: Sequence[Refresh]) -> list[Refresh]:
+    """Those that make given tables: without its prices a day would be made with no price in it."""
+    given = {spec.name for spec in GIVEN}
+    return [refresh for refresh in refreshes if given.issuperset(refresh.models)]
 
 
 def _make(desk: _Desk, refreshes: Sequence[Refresh]) -> Iterator[Made]:
@@ -178,9 +187,9 @@ def _cause(error: SerializableErrorInfo | None) -> str:
     return (message if separator else own.message).strip()
 
 
-def _failed_checks(result: dg.ExecuteInProcessResult) -> Iterator[Failure]:
-    """The checks that did not hold; one that only warns is shown by the UI alone."""
+def _failed_checks(result: dg.ExecuteInProcessResult, severity: dg.AssetCheckSeverity) -> Iterator[Failure]:
+    """The checks of a severity that did not hold."""
     for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
+        if not evaluation.passed and evaluation.severity is severity:
             table = ".".join(evaluation.asset_key.path)
             yield Failure(table, evaluation.description or evaluation.check_name)

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from oplake.given import GIVEN
 from oplake.models.model import Model
 from oplake.orchestration.partitions import keys_of
 from oplake.orchestration.resources import Lakehouse
@@ -44,7 +45,7 @@ def build_jobs(models: Iterable[Model]) -> Jobs:
         ),
         refresh=dg.define_asset_job(
             REFRESH,
-            selection=dg.AssetSelection.assets(*keys_of(model.name for model in models)),
+            selection=dg.AssetSelection.assets(*keys_of(spec.name for spec in GIVEN), *keys_of(m.name for m in models)),
             description="Makes stale days of models again.",
             config=QUIET,
         ),

@@ -31,6 +31,7 @@ class Made:
     seconds: float
     failures: tuple[Failure, ...] = ()
     failed_checks: tuple[Failure, ...] = ()
+    alerts: tuple[Failure, ...] = ()
 
     @property
     def what(self) -> str:
@@ -66,6 +67,11 @@ class RunReport:
     def failed_checks(self) -> tuple[Failure, ...]:
         """All checks that did not hold; their tables were made."""
         return tuple(failure for made in self.runs for failure in made.failed_checks)
+
+    @property
+    def alerts(self) -> tuple[Failure, ...]:
+        """All that people should know of what the tables say; nothing is wrong with the tables."""
+        return tuple(alert for made in self.runs for alert in made.alerts)
 
     @property
     def is_success(self) -> bool:

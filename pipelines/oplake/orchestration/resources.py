@@ -30,6 +30,7 @@ from oplake.settings import Settings
 if TYPE_CHECKING:
     import duckdb
 
+    from oplake.given import Written
     from oplake.lake.ingest import IngestReport
     from oplake.lake.upkeep import UpkeepReport
     from oplake.models.build import Built
@@ -148,6 +149,15 @@ class Lakehouse:
             watermark=self.watermark,
             connection=self.connection,
         )
+
+    def write_given(self, name: str) -> Written:
+        """Write a table that is given, as the settings and files of the moment give it."""
+        from oplake.given import given_tables, write
+
+        self.watch(Step(name, None, None))
+        self.has_written = True
+        (given,) = (each for each in given_tables(self.settings) if each.name == name)
+        return write(self.lake, given)
 
     def lineage(self, model: Model) -> Mapping[str, Sequence[Source]]:
         """From which columns each column of a model is made.

@@ -32,6 +32,7 @@ def run(
     now: datetime,
     everything: bool = False,
     day: date | None = None,
+    repriced: tuple[date, date] | None = None,
     instance: dg.DagsterInstance | None = None,
     models: Models | None = None,
     watch: Watch | None = None,
@@ -43,29 +44,43 @@ def run(
         now: The present time; ingest stamps it, and tomorrow's day is the last one made.
         everything: Make every day again that has input, stale or not.
         day: Make this day of every model again, stale or not, and no other.
+        repriced: First and last day for which to compute costs again, with the prices of the moment.
         instance: Dagster's records, instead of the home's own.
         models: In place of the model files.
         watch: Is told of each table that is about to be made.
 
     Raises:
-        OrchestrationError: The day is none that models are made for.
+        OrchestrationError: A day is none that models are made for.
         ModelFileError: A model file is wrong.
         LakeError: What was made could not be published.
     """
-    if day is not None and not settings.first_day <= day <= last_day(now):
-        raise OrchestrationError(
-            f"{day} cannot be made: models have days from {settings.first_day} (OPLAKE_FIRST_DAY) to {last_day(now)}"
-        )
+    for asked in (*([day] if day else []), *(repriced or [])):
+        if not settings.first_day <= asked <= last_day(now):
+            raise OrchestrationError(
+                f"{asked} cannot be made: models have days from {settings.first_day} (OPLAKE_FIRST_DAY) to "
+                f"{last_day(now)}"
+            )
+    if repriced and repriced[0] > repriced[1]:
+        raise OrchestrationError(f"the first day, {repriced[0]}, is after the last, {repriced[1]}")
     models = our_models(settings) if models is None else models
     tailed = _tailed(settings, now) if settings.tail else None
     lake = open_lake(settings)
     work = find_work(settings, models, now=now, lake=lake)
     report = RunReport(())
-    if work or everything or day:
+    if work or everything or day or repriced:
         from oplake.orchestration.execution import carry_out  # Dagster takes a second to load: only when there is work
 
         report = carry_out(
-            settings, models, work, lake=lake, now=now, everything=everything, day=day, instance=instance, watch=watch
+            settings,
+            models,
+            work,
+            lake=lake,
+            now=now,
+            everything=everything,
+            day=day,
+            repriced=repriced,
+            instance=instance,
+            watch=watch,
         )
     early, late = left_out(settings, models, now=now, lake=lake)
     return replace(report, tailed=tailed, too_early=early, too_late=late)

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 
-IGNORED = frozenset({"lake.watermark", "lake.arrivals"})
+PRICES = "sessions.prices"
+
+IGNORED = frozenset({"lake.watermark", "lake.arrivals", PRICES})
 """Tables whose news makes nothing stale. The watermark moves with every event and acts through `settles` alone; every
-run writes arrivals, so that a model which followed them would never be done."""
+run writes arrivals, so that a model which followed them would never be done; and new prices must not restate the past
+by themselves: that is asked for, see `repriced`."""
 
 AGAIN = " is made again"
 """How a reason ends that only follows from another."""
@@ -100,14 +103,21 @@ class Refresh:
 
 
 def stale(
-    models: Iterable[ModelLike], ledger: LedgerLike, *, first_day: date, last_day: date, everything: bool = False
+    models: Iterable[ModelLike],
+    ledger: LedgerLike,
+    *,
+    first_day: date,
+    last_day: date,
+    everything: bool = False,
+    repriced: tuple[date, date] | None = None,
 ) -> list[Refresh]:
     """What has to be made again, in an order in which nothing is made before what it reads.
 
     A day of a model is stale when its SQL changed, when a dependency has touched a day of its window in a version newer
     than the one read, when time has passed the instant at which it settles or the watermark that it saw was taken back,
     when it was never made although an input has that day, or when something that it reads is itself stale. Days outside
-    `first_day..last_day` are left alone.
+    `first_day..last_day` are left alone. A table that reads nothing, being given, is stale when it was never made, or
+    when its code version changed; such tables come first, in a run of their own.
 
     Args:
         models: Upstream first.
@@ -115,17 +125,20 @@ def stale(
         first_day: First day that models are made for.
         last_day: Last day that models are made for.
         everything: Take every day that has input for stale, whatever the ledger says.
+        repriced: First and last day for which models that read prices are stale as well.
     """
     ordered = list(models)
     touched = _Touched(ledger)
     todo: dict[str, dict[date | None, str]] = {}
     for model in ordered:
-        causes = _causes(model, touched, todo, everything=everything)
+        causes = _causes(model, touched, todo, everything=everything, repriced=repriced)
         if model.partition is not None:
             causes = {day: why for day, why in causes.items() if day is not None and first_day <= day <= last_day}
         if causes:
             todo[model.name] = causes
-    return _refreshes(ordered, todo)
+    given = {model.name: todo.pop(model.name) for model in ordered if not model.dependencies and model.name in todo}
+    first = [Refresh(tuple(given), None, None, tuple(why[None] for why in given.values()))] if given else []
+    return first + _refreshes(ordered, todo)
 
 
 def last_day(now: datetime) -> date:
@@ -196,7 +209,12 @@ class _Touched:
 
 
 def _causes(
-    model: ModelLike, touched: _Touched, todo: Mapping[str, Mapping[date | None, str]], *, everything: bool
+    model: ModelLike,
+    touched: _Touched,
+    todo: Mapping[str, Mapping[date | None, str]],
+    *,
+    everything: bool,
+    repriced: tuple[date, date] | None,
 ) -> dict[date | None, str]:
     """The stale days of one model, each with its reason; a model without days has the one day None."""
     windows = {table: model.window_of(table) for table in sorted(model.dependencies) if table not in IGNORED}
@@ -205,6 +223,8 @@ def _causes(
         why = _why(model, day, touched, todo, windows)
         if why is None and everything:
             why = "everything was asked for"
+        if why is None and repriced and day and PRICES in model.dependencies and repriced[0] <= day <= repriced[1]:
+            why = "its prices were asked for again"
         if why is not None:
             causes[day] = f"{model.name}: {why}"
     return causes
@@ -221,7 +241,7 @@ def _candidates(
     day itself, any day of the window will do."""
     if model.partition is None:
         has_input = any(table in todo or ledger.latest(table) is not None for table in (model.name, *windows))
-        return [None] if has_input else []
+        return [None] if has_input or not model.dependencies else []
     days = set(ledger.days(model.name))
     looks_at_itself = any(low <= 0 <= high for low, high in windows.values())
     for table, (low, high) in windows.items():
@@ -242,8 +262,10 @@ def _why(
 ) -> str | None:
     """Why one day of a model is stale; None when it is not."""
     made = touched.ledger.latest(model.name, day)
+    if made is None and not model.dependencies:
+        return "it was never made"
     if made is not None and made.code_version != model.code_version:
-        return "its SQL changed"
+        return "its SQL changed" if model.dependencies else "what it is made of changed"
     for table, window in windows.items():
         upstream = todo.get(table)
         if upstream and (day is None or None in upstream or any(each in upstream for each in _days(day, window))):

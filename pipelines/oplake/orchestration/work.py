@@ -12,6 +12,7 @@ from datetime import date, datetime
 
 import duckdb
 
+from oplake.given import GIVEN, Given, given_tables
 from oplake.lake.landed import INGESTED, SEGMENTS
 from oplake.lake.ledger import ARRIVALS, Ledger, read_ledger
 from oplake.lake.tables import Lake
@@ -22,7 +23,7 @@ from oplake.orchestration.report import LeftOut
 from oplake.orchestration.staleness import Refresh, is_due, last_day, stale
 from oplake.settings import Settings
 
-SOURCES = (*INGESTED, ARRIVALS)
+SOURCES = (*INGESTED, ARRIVALS, *GIVEN)
 """The tables that models may read besides each other."""
 
 KEPT = "models"
@@ -82,10 +83,33 @@ def has_news(settings: Settings, lake: Lake) -> bool:
 
 
 def find_stale(
-    settings: Settings, models: Models, ledger: Ledger, *, now: datetime, everything: bool = False
+    settings: Settings,
+    models: Models,
+    ledger: Ledger,
+    *,
+    now: datetime,
+    everything: bool = False,
+    repriced: tuple[date, date] | None = None,
 ) -> list[Refresh]:
-    """What has to be made again, upstream first, from the first day of the models to tomorrow."""
-    return stale(models, ledger, first_day=settings.first_day, last_day=last_day(now), everything=everything)
+    """What has to be made again, upstream first, from the first day of the models to tomorrow.
+
+    In a lake with nothing in it that is nothing, though there are prices.
+    """
+    given = given_to(settings, models) if ledger.latest(SEGMENTS.name) else []
+    return stale(
+        [*given, *models],
+        ledger,
+        first_day=settings.first_day,
+        last_day=last_day(now),
+        everything=everything,
+        repriced=repriced,
+    )
+
+
+def given_to(settings: Settings, models: Models) -> list[Given]:
+    """The given tables that some model reads."""
+    read = {name for model in models for name in model.dependencies}
+    return [given for given in given_tables(settings) if given.name in read]
 
 
 def left_out(settings: Settings, models: Models, *, now: datetime, lake: Lake) -> tuple[LeftOut | None, LeftOut | None]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from oplake.given import GIVEN
 from oplake.lake.landed import INGESTED
 from oplake.lake.ledger import ARRIVALS
 from oplake.models.model import sql_folder
@@ -39,7 +40,7 @@ def pages(command_line: Any) -> dict[str, str]:
         ModelFileError: A model file cannot be loaded.
         DocsError: A file of docs/questions cannot be read.
     """
-    sources = (*INGESTED, ARRIVALS)
+    sources = (*INGESTED, ARRIVALS, *GIVEN)
     models = load_models(sql_folder(), sources)
     questions = read_questions(QUESTIONS)
     specs = [*sources, *(model.spec for model in models)]

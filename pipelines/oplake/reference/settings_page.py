@@ -16,8 +16,9 @@ def settings_page() -> str:
     defaults = Settings.model_construct()
     rows = []
     for name, field in Settings.model_fields.items():
-        default = "" if name == "home" or field.default is None else _as_variable(field.default)
-        value = "`data/` of the checkout, else `~/.oplake`" if name == "home" else f"`{default}`" if default else "none"
+        default = field.get_default(call_default_factory=True)
+        told = f"`{_as_variable(default)}`" if default not in (None, (), {}) else "none"
+        value = "`data/` of the checkout, else `~/.oplake`" if name == "home" else told
         rows.append([f"`OPLAKE_{name.upper()}`", value, field.description or ""])
     folders = [
         [f"`{member.fget(defaults).relative_to(defaults.home)}`", inspect.getdoc(member) or ""]

@@ -18,6 +18,7 @@ SCHEMAS: Mapping[str, str] = {
     "otel": "What OpenTelemetry spans and events mean: turns, tool calls, actions, steps and observations.",
     "attribution": "What actions were worth: how they ended, what was expected, and which steps earned it.",
     "operations": "What runs, how well and how fast, what fails and with what, and whether correcting it helped.",
+    "sessions": "What happened in sessions: turns and tools, what they cost, which tools and files are trouble.",
     "lake": "The lakehouse about itself: what was taken in and when, and what was redacted.",
 }
 """What each schema is for. A new schema needs a line here."""

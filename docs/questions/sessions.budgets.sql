@@ -1,0 +1,6 @@
+-- How many limits are set?
+SELECT count(*) AS limits
+FROM sessions.budgets
+
+-- answer:
+-- 0
