@@ -1,0 +1,129 @@
+"""Which tools and files are trouble, whether agents know what they know, and what they did on their own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from math import sqrt
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.sql.tiny_lake import DAY, TinyLake, at, by, compute, patch, tool_call
+
+from oplake.models.model import Models
+
+ONE = timedelta(days=1)
+WEEK = timedelta(days=6)
+
+
+# Tools ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tool_is_judged_by_its_week(tiny: TinyLake) -> None:
+    """A window of eight days, or of the calendar's week, would count the first call or lose the second."""
+    for day, duration in ((-7, 900.0), (-6, 100.0), (-3, 200.0), (0, 300.0)):
+        tiny.land(tool_call("s", at(24 * day + 9), duration_ms=duration))
+    tiny.land(tool_call(f"s-{DAY}", at(10), ok=False, error="gone after 3 s", duration_ms=400.0))
+    tiny.land(tool_call("s", at(-50), tool_name="other", ok=False, error="gone after 7 s"))
+    tiny.build("sessions.tool_calls", "operations.messages", "operations.failures", start=DAY - 7 * ONE, stop=DAY)
+    tiny.build("sessions.tool_reliability")
+    rows = by(tiny.ask("FROM sessions.tool_reliability"), "tool_name")
+    lookup = rows["lookup"]
+    assert (lookup["tool_call_count"], lookup["tool_failure_count"], lookup["session_count"]) == (4, 1, 2)
+    assert (lookup["p50_duration_ms"], lookup["p95_duration_ms"]) == (250, pytest.approx(385))
+    assert lookup["failure_rate_low"] == pytest.approx(0.0456, abs=1e-4)
+    assert lookup["failure_rate_high"] == pytest.approx(0.6994, abs=1e-4)
+    assert (lookup["most_common_template"], lookup["most_common_template_count"]) == ("gone after <*> s", 1)
+    assert rows["other"]["failure_rate"] == 1
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["x", "y"])), min_size=1, max_size=30))
+def test_the_interval_and_the_template_are_those_of_the_reference(
+    models: Models, calls: list[tuple[bool, str]]
+) -> None:
+    rows = [
+        {"day": DAY, "event_id": str(n), "session_id": "s", "tool_name": "t", "ok": ok, "duration_ms": 1.0}
+        for n, (ok, _) in enumerate(calls)
+    ]
+    failures = [
+        {"day": DAY, "event_id": str(n), "kind": "tool_call", "template": template}
+        for n, (ok, template) in enumerate(calls)
+        if not ok
+    ]
+    (got,) = compute(
+        models["sessions.tool_reliability"], {"sessions.tool_calls": rows, "operations.failures": failures}
+    )
+    n, share, z = len(calls), len(failures) / len(calls), 1.959963984540054
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    margin = z / (1 + z**2 / n) * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    assert got["failure_rate"] == pytest.approx(share)
+    assert got["failure_rate_low"] == pytest.approx(max(centre - margin, 0), abs=1e-12)
+    assert got["failure_rate_high"] == pytest.approx(min(centre + margin, 1))
+    told = [failure["template"] for failure in failures]
+    assert got["most_common_template"] == max(sorted(set(told)), key=told.count, default=None)
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "day": st.integers(-7, 0),
+                "path": st.sampled_from(["a", "b"]),
+                "new_failures": st.sampled_from([[], ["t"], ["t", "u"]]),
+                "coverage_drop": st.sampled_from([None, -1.0, 0.0, 0.5]),
+                "risk_tier": st.sampled_from([None, "low", "high", "Critical"]),
+            }
+        ),
+        max_size=12,
+    )
+)
+def test_harm_and_what_was_foreseen_of_it(models: Models, patches: list[dict[str, Any]]) -> None:
+    rows = [
+        {**each, "day": DAY + each["day"] * ONE, "ts": at(24 * each["day"], seconds=n), "event_id": f"{n:02}"}
+        | {"ts_suspect": False, "session_id": "s", "quality_issues": [], "rollback_recommended": False}
+        for n, each in enumerate(patches)
+    ]
+    got = by(compute(models["sessions.file_hotspots"], {"landed.patches": rows}), "path")
+    is_worked_on = any(row["day"] == DAY for row in rows)
+    for path in ("a", "b"):
+        own = [row for row in rows if row["path"] == path and row["day"] >= DAY - WEEK]
+        own.sort(key=lambda row: row["ts"])
+        assert (path in got) == (is_worked_on and bool(own))
+        if path not in got:
+            continue
+        harmed = [bool(row["new_failures"]) or (row["coverage_drop"] or 0) > 0 for row in own]
+        risky = [(row["risk_tier"] or "").lower() in ("high", "critical") for row in own]
+        assert got[path]["patch_count"] == len(own)
+        assert got[path]["harmful_patch_count"] == sum(harmed)
+        assert got[path]["has_harm_in_a_row"] == any(map(all, pairwise(harmed)))
+        assert got[path]["unforeseen_harm_count"] == sum(h and not r for h, r in zip(harmed, risky, strict=True))
+        assert got[path]["false_alarm_count"] == sum(r and not h for h, r in zip(harmed, risky, strict=True))
+        assert got[path]["coverage_drop"] == sum(max(row["coverage_drop"] or 0, 0) for row in own)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_sensitive"),
+    [
+        ("src/Auth/login.py", True),
+        ("lib/sessions.ts", True),
+        ("db/QueryBuilder.java", True),
+        ("migrations/0001.SQL", True),
+        ("src/tokenizer.py", True),
+        ("docs/readme.md", False),
+        ("src/cart.py", False),
+    ],
+)
+def test_paths_that_tell_of_security(tiny: TinyLake, path: str, is_sensitive: bool) -> None:
+    tiny.land(patch("s", at(1), path=path))
+    tiny.build("sessions.file_hotspots")
+    (row,) = tiny.ask("FROM sessions.file_hotspots")
+    assert row["is_security_sensitive"] == is_sensitive
