@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sql.tiny_lake import DAY, TinyLake, at, by, compute, patch, tool_call
+from tests.sql.tiny_lake import DAY, TinyLake, at, begun, by, completed, compute, patch, session_event, step, tool_call
 
 from oplake.models.model import Models
 
@@ -127,3 +127,77 @@ def test_paths_that_tell_of_security(tiny: TinyLake, path: str, is_sensitive: bo
     tiny.build("sessions.file_hotspots")
     (row,) = tiny.ask("FROM sessions.file_hotspots")
     assert row["is_security_sensitive"] == is_sensitive
+
+
+# Confidence -----------------------------------------------------------------------------------------------------------
+
+
+def test_steps_are_held_against_the_outcome_of_their_action(tiny: TinyLake) -> None:
+    """The neutral score of an action without expectations is no outcome: it would make every agent look unsure."""
+    tiny.land(
+        begun("good", at(1), expected_outcome={"x": 1}),
+        step("good", at(1.1), 0, confidence=0.9),
+        completed("good", at(1.2), {"x": 1}),
+        begun("bad", at(2), expected_outcome={"x": 1}),
+        step("bad", at(2.1), 0, confidence=0.92),
+        step("bad", at(2.2), 1, confidence=0.3),
+        completed("bad", at(2.3), {"x": 7}),
+        begun("neutral", at(3)),
+        step("neutral", at(3.1), 0, confidence=1.0),
+        completed("neutral", at(3.2)),
+    )
+    tiny.build()
+    rows = by(tiny.ask("FROM sessions.confidence_calibration"), "bin")
+    assert set(rows) == {3, 9}
+    assert (rows[9]["statement_count"], rows[9]["mean_outcome"]) == (2, 0.5)
+    assert rows[9]["mean_confidence"] == pytest.approx(0.91)
+    assert rows[3]["overconfidence"] == pytest.approx(0.3)
+    for row in rows.values():
+        assert row["brier_score"] == pytest.approx((0.1**2 + 0.92**2 + 0.3**2) / 3)
+        assert row["expected_calibration_error"] == pytest.approx((2 * 0.41 + 0.3) / 3)
+
+
+def test_sessions_are_held_against_how_they_ended(tiny: TinyLake) -> None:
+    for name, score, ending in (
+        ("hundred", 80, "done"),
+        ("fraction", 0.75, "error"),
+        ("escalated", 70, "escalation"),
+        ("silent", 90, "artifact"),
+        ("beyond", 101, "done"),
+        ("words", "high", "done"),
+    ):
+        tiny.land(
+            session_event(name, at(23), "confidence", detail={"score": score}), session_event(name, at(25), ending)
+        )
+    tiny.build(stop=DAY + ONE)
+    told = tiny.ask("SELECT day, bin, statement_count, mean_outcome FROM sessions.confidence_calibration ORDER BY ALL")
+    ended_on = DAY + ONE  # on the day of the statements none of them had
+    assert [tuple(row.values()) for row in told] == [(ended_on, 7, 2, 0.0), (ended_on, 8, 1, 1.0)]
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
+def test_calibration_is_that_of_the_reference(models: Models, statements: list[tuple[float, float]]) -> None:
+    steps = [{"day": DAY, "action_id": str(n), "confidence": stated} for n, (stated, _) in enumerate(statements)]
+    scores = [
+        {"day": DAY, "action_id": str(n), "success_score": came, "expected_count": 1, "is_error": False}
+        for n, (_, came) in enumerate(statements)
+    ]
+    got = compute(
+        models["sessions.confidence_calibration"],
+        {"attribution.steps": steps, "attribution.success_scores": scores},
+    )
+    bins: dict[int, list[tuple[float, float]]] = {}
+    for stated, came in statements:
+        bins.setdefault(min(int(stated * 10), 9), []).append((stated, came))
+    gap = {
+        number: sum(stated for stated, _ in some) / len(some) - sum(came for _, came in some) / len(some)
+        for number, some in bins.items()
+    }
+    assert {row["bin"]: row["overconfidence"] for row in got} == pytest.approx(gap, abs=1e-9)
+    brier = sum((stated - came) ** 2 for stated, came in statements) / len(statements)
+    error = sum(abs(gap[number]) * len(some) for number, some in bins.items()) / len(statements)
+    for row in got:
+        assert row["brier_score"] == pytest.approx(brier, abs=1e-9)
+        assert row["expected_calibration_error"] == pytest.approx(error, abs=1e-9)
