@@ -201,3 +201,35 @@ def test_calibration_is_that_of_the_reference(models: Models, statements: list[t
     for row in got:
         assert row["brier_score"] == pytest.approx(brier, abs=1e-9)
         assert row["expected_calibration_error"] == pytest.approx(error, abs=1e-9)
+
+
+# Autonomy -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_done_on_its_own_and_where_one_could_go_back_to(tiny: TinyLake) -> None:
+    tiny.land(
+        session_event("s", at(-1), "checkpoint", detail={"checkpoint_id": "c-1"}),
+        patch("s", at(1), autonomy_level=3, path="first.py", risk_tier="low"),
+        session_event("s", at(2), "checkpoint", event_id="bare"),
+        session_event("other", at(2.5), "checkpoint", detail={"checkpoint_id": "not ours"}),
+        patch("s", at(3), autonomy_level=4, path="second.py", tool_name="files.edit", is_blocked=True),
+        patch("s", at(4), autonomy_level=2, path="third.py"),
+        patch("s", at(4), path="fourth.py"),
+        session_event("s", at(5), "audit", detail={"level": 4, "action": "deploy", "details": {"to": "live"}})
+        | {"content": "Deployed"},
+        session_event("s", at(6), "audit", content="Dropped", detail={"level": "3", "checkpoint_id": "c-0"}),
+        session_event("s", at(7), "audit", detail={"level": 2, "action": "look"}),
+        session_event("alone", at(8), "audit", detail={"level": 5, "action": "leap"}),
+    )
+    tiny.build("sessions.autonomy_audit")
+    rows = tiny.ask("FROM sessions.autonomy_audit ORDER BY happened_at")
+    assert [(row["autonomy_level"], row["action"], row["path"], row["checkpoint_id"]) for row in rows] == [
+        (3, "patch", "first.py", "c-1"),  # of the day before
+        (4, "files.edit", "second.py", "bare"),
+        (4, "deploy", None, "bare"),
+        (3, "Dropped", None, "c-0"),
+        (5, "leap", None, None),
+    ]
+    assert [row["is_checkpoint_stated"] for row in rows] == [False, False, False, True, False]
+    assert rows[2]["details"] == '{"to":"live"}'
+    assert [row["is_blocked"] for row in rows[:3]] == [None, True, None]
