@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -128,6 +131,30 @@ FROM part GROUP BY day
         "total": [("a.events", "double")],
         "one": [],
     }
+
+
+def test_the_order_is_the_same_in_every_process(tmp_path: Path) -> None:
+    """Forbids sets of names on the way: their order differs from process to process, and pages of docs/ go by it."""
+    names = ("a.three", "b.one", "c.two", "d.four", "e.five")
+    for name in names:
+        write(tmp_path, name, GOOD)
+    parts = " UNION ALL ".join(f"SELECT day, id, double AS amount, happened_at AS seen_at FROM {n}" for n in names)
+    write(tmp_path, "a.all", GOOD.replace("FROM landed.events", f"FROM ({parts}) AS parts"))
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import test_sql_file as t;"
+        "print([model.name for model in t.load(Path(sys.argv[2]))])"
+    )
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3", "4")
+    }
+    assert len(seen) == 1
 
 
 def test_upstream_comes_first_whatever_the_names(tmp_path: Path) -> None:

@@ -392,7 +392,7 @@ def _unknown_tables(drafts: list[_Draft], known: Collection[str]) -> list[Proble
 
 def _upstream_first(drafts: list[_Draft]) -> tuple[list[_Draft], list[Problem]]:
     by_name = {draft.name: draft for draft in drafts}
-    graph = {draft.name: {table for table in sorted(draft.tables) if table in by_name} for draft in drafts}
+    graph = {draft.name: [table for table in sorted(draft.tables) if table in by_name] for draft in drafts}
     try:
         return [by_name[name] for name in TopologicalSorter(graph).static_order()], []
     except CycleError as error:
