@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -333,6 +333,26 @@ def test_slow_clients_time_out(settings: Settings) -> None:
             while idle.recv(10_000):
                 pass
         assert up.post("/event", {"success": 1}).status == 200
+
+
+@pytest.mark.slow
+def test_a_client_that_does_not_read_its_answer_is_let_go(settings: Settings) -> None:
+    body = b"1\n" * 100_000
+    with receiving(settings, limits=Limits(body_seconds=0.3)) as up, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.settimeout(30)
+        deaf.connect(("127.0.0.1", up.port))
+        deaf.sendall(b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n")
+        deaf.sendall(b"content-length: %d\r\n\r\n" % len(body) + body)
+        answered = 'path="/events",status="200"} 1'
+        while answered not in up.ask("GET", "/metrics").body.decode():
+            time.sleep(0.05)
+        time.sleep(1)
+        received = 0
+        with suppress(ConnectionError):
+            while part := deaf.recv(65_536):
+                received += len(part)
+        assert received < 100_000 * len('{"line":1,"reason":"it is a number, not a JSON object"},')
 
 
 def test_what_would_hold_too_much_at_once_is_asked_to_come_again(settings: Settings) -> None:

@@ -29,7 +29,7 @@ TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-lengt
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with an end to the patience for headers, and for bodies that nobody reads any more."""
+    """uvicorn's protocol, with an end to the patience: for headers, bodies that nobody reads, deaf clients."""
 
     limits = Limits()
 
@@ -83,6 +83,15 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._is_in_body:  # refused before it was there; many clients send it to its end before they read
             self._wait(self.limits.body_seconds)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()  # the client does not read what it is answered
+        self._stop_waiting()
+        self._patience = self.loop.call_later(self.limits.body_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_waiting()
 
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()
