@@ -548,6 +548,17 @@ def test_a_signal_lands_what_is_under_way_and_seals(home: Path, number: signal.S
         assert all(segment.is_sealed for segment in segments(home / "landing"))
 
 
+def test_files_are_followed_beside_the_requests(home: Path, tmp_path: Path) -> None:
+    followed = tmp_path / "overseer_corrections.jsonl"
+    row = {"created_at": "2026-01-05T12:00:00Z", "task_class": "fill", "correction": "ask for the city first"}
+    with serving(home, OPLAKE_TAIL=str(followed)) as (_, up):
+        assert up.post("/event", {"success": 1}).status == 200
+        followed.write_text(json.dumps(row) + "\n")
+        while not up.landed("correction"):
+            time.sleep(0.05)
+    assert [each["correction"] for each in up.landed("correction")] == ["ask for the city first"]
+
+
 def test_a_port_that_is_taken_is_told(home: Path, oplake: RunOplake) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = oplake(home, "serve", "--port", str(taken.getsockname()[1]))

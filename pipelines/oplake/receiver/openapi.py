@@ -239,7 +239,7 @@ def _stats() -> dict[str, Any]:
     )
     body = _object(
         since_start=_says(
-            "what this receiver landed since it was started; what was sent twice counts twice",
+            "what was sent to this receiver since it was started and landed; what was sent twice counts twice",
             _object(started_at=_says("when it was started", _TIME), **totals),
         ),
         since_ever=_says(

@@ -15,6 +15,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from oplake.landing.tail import tail
+from oplake.landing.writer import utc_now
 from oplake.receiver.app import build_app, is_loopback
 from oplake.receiver.errors import ReceiverError
 from oplake.receiver.limits import Limits
@@ -106,6 +108,8 @@ class BoundedProtocol(HttpToolsProtocol):
 def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None] = lambda _: None) -> None:
     """Receives until SIGTERM or SIGINT; then what is under way lands, and the segment is sealed.
 
+    What others append to the files of the settings lands beside the requests.
+
     Args:
         settings: Where events land, and the token.
         host: Address to listen on.
@@ -123,7 +127,8 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
     with contextlib.closing(listen(host, port)) as listening:
         name = f"[{host}]" if ":" in host else host
         say(f"http://{name}:{listening.getsockname()[1]}")
-        server(settings).run([listening])
+        beside = (lambda writer: tail(settings, utc_now(), writer=writer)) if settings.tail else None
+        server(settings, beside=beside).run([listening])
 
 
 def server(settings: Settings, **overrides: Any) -> uvicorn.Server:
