@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -128,7 +129,10 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
         name = f"[{host}]" if ":" in host else host
         say(f"http://{name}:{listening.getsockname()[1]}")
         beside = (lambda writer: tail(settings, utc_now(), writer=writer)) if settings.tail else None
-        server(settings, beside=beside).run([listening])
+        running = server(settings, beside=beside)
+        gc.collect()
+        gc.freeze()  # what is loaded now stays; without it each search for garbage would look through it again
+        running.run([listening])
 
 
 def server(settings: Settings, **overrides: Any) -> uvicorn.Server:
