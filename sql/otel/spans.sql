@@ -23,7 +23,16 @@
 --   gen_ai | execute_tool | 1
 --   gen_ai | invoke_agent | 1
 --   openinference | chat | 1
-WITH spoken AS (
+WITH firsts AS (
+    SELECT
+        day,
+        min(event_id) AS event_id
+    FROM landed.spans
+    WHERE day BETWEEN $start AND $stop
+    GROUP BY day, trace_id, span_id
+),
+
+spoken AS (
     SELECT
         *,
         from_json(attributes, '{
@@ -111,6 +120,7 @@ WITH spoken AS (
             "openinference.project.name": "VARCHAR"
         }') AS r
     FROM landed.spans
+    SEMI JOIN firsts USING (day, event_id)
     WHERE day BETWEEN $start AND $stop
 ),
 

@@ -522,6 +522,14 @@ def test_the_order_of_arrival_and_repetition_change_nothing(tiny: TinyLake, mode
         assert tiny.ask(f"FROM {name} ORDER BY day, event_id") == shuffled.ask(f"FROM {name} ORDER BY day, event_id")
 
 
+def test_a_span_that_came_in_under_two_identities_counts_once(tiny: TinyLake) -> None:
+    """Whoever sends spans as events of the contract names them as he likes."""
+    (landed,) = as_landed(traces(working("chat", 9, CHAT | USAGE)))
+    tiny.land(landed, landed | {"event_id": "another"})
+    build(tiny)
+    assert len(tiny.ask("FROM otel.turns")) == 1
+
+
 def test_a_child_waits_for_no_parent(tiny: TinyLake) -> None:
     land(tiny, working("one", 9, CHAT | USAGE, under="agent"))
     build(tiny, DAY)
