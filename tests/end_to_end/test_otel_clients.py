@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -11,14 +10,11 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import msgspec
 import pytest
+from tests.receiving import receiving
 from tests.sql.tiny_lake import PROJECT_MODELS, DeltaLake
 
 from oplake.lake.ingest import ingest
-from oplake.landing.accept import Accepted, accept_batch
-from oplake.landing.otlp import Encoding, Signal, decode_logs, decode_traces, encode_response
-from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
 pytestmark = [
@@ -31,85 +27,54 @@ ANSWERS = [
     {"role": "assistant", "content": None, "tool_calls": [CALL]},
     {"role": "assistant", "content": "It costs 12 euros."},
 ]
+USAGE = {
+    "prompt_tokens": 50,
+    "completion_tokens": 9,
+    "total_tokens": 59,
+    "prompt_tokens_details": {"cached_tokens": 32},
+    "completion_tokens_details": {"reasoning_tokens": 4},
+}
 QUESTION = {"role": "user", "content": "What does item 7 cost?"}
 TOOLS = [{"type": "function", "function": {"name": "price", "parameters": {"type": "object", "properties": {}}}}]
 
 
-@contextmanager
-def serving(answer: Callable[[str, str, bytes], tuple[str, bytes]]) -> Iterator[str]:
-    """A server on a free port of loopback; `answer` makes content type and body of path, content type and body."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if self.headers.get("content-encoding") == "gzip":
-                body = gzip.decompress(body)
-            content_type, content = answer(self.path, self.headers["content-type"], body)
-            self.send_response(200)
-            self.send_header("content-type", content_type)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.fixture
 def door(settings: Settings) -> Iterator[str]:
-    """Where OTLP is taken in; what was acknowledged has landed."""
-    writer = SegmentWriter(settings.landing)
+    """The receiver, up; what it acknowledged has landed."""
+    with receiving(settings) as up:
+        yield up.url
 
-    def land(path: str, content_type: str, body: bytes) -> tuple[str, bytes]:
-        encoding: Encoding = "json" if content_type == "application/json" else "protobuf"
-        signal: Signal = "traces" if path == "/v1/traces" else "logs"
-        decoded = (decode_traces if signal == "traces" else decode_logs)(body, encoding)
-        raws = [msgspec.json.encode(event) for event in decoded.events]
-        accepted = accept_batch(raws, received_at=datetime.now(UTC))
-        assert not decoded.bad
-        assert all(isinstance(event, Accepted) for event in accepted), accepted
-        writer.append([event.line for event in accepted if isinstance(event, Accepted)])
-        return content_type, encode_response(signal, 0, "", encoding)
 
-    with serving(land) as url:
-        yield url
-    writer.close()
+class ModelServer(BaseHTTPRequestHandler):
+    """A stub of a server of models, which asks for a tool first and answers then."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        message = ANSWERS[min(sum(said["role"] == "tool" for said in asked["messages"]), 1)]
+        reason = "stop" if message["content"] else "tool_calls"
+        choices = [{"index": 0, "message": message, "finish_reason": reason}]
+        answered = {"id": "c1", "object": "chat.completion", "created": 1, "model": "stub-1", "choices": choices}
+        content = json.dumps(answered | {"usage": USAGE}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture
 def model_server() -> Iterator[str]:
-    """A stub of a server of models, which asks for a tool first and answers then."""
-
-    def complete(_: str, __: str, body: bytes) -> tuple[str, bytes]:
-        asked = json.loads(body)
-        message = ANSWERS[min(sum(said["role"] == "tool" for said in asked["messages"]), 1)]
-        choice = {
-            "index": 0,
-            "message": message,
-            "finish_reason": "tool_calls" if message["content"] is None else "stop",
-        }
-        usage = {
-            "prompt_tokens": 50,
-            "completion_tokens": 9,
-            "total_tokens": 59,
-            "prompt_tokens_details": {"cached_tokens": 32},
-            "completion_tokens_details": {"reasoning_tokens": 4},
-        }
-        answered = {"id": "c1", "object": "chat.completion", "created": 1, "model": "stub-1", "choices": [choice]}
-        return "application/json", json.dumps(answered | {"usage": usage}).encode()
-
-    with serving(complete) as url:
-        yield url
+    """The address of a model server, on a free port of loopback."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), ModelServer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def converse(model_server: str, tracer: Any) -> None:
