@@ -7,7 +7,8 @@
 --
 -- input_tokens includes cached tokens, output_tokens includes reasoning, as the conventions have it and the instrumentations of
 -- OpenLLMetry and OpenInference keep it for Anthropic, too, whose own numbers do not. Where the parts are more than the whole, the
--- source left them out, and they are added. Langfuse's usage_details are parts that do not overlap, and are always added.
+-- source left them out, and they are added. Langfuse's usage_details are parts that do not overlap, and are always added,
+-- unless they are OpenAI's own usage, which has the parts within.
 --
 -- Example: gen_ai.usage.input_tokens 100 with 80 read from the cache is 100 input tokens; 20 with 80 from the cache is 100 as well.
 --
@@ -42,6 +43,8 @@ spoken AS (
             "langfuse.observation.cost_details": "VARCHAR",
             "langfuse.observation.input": "VARCHAR",
             "langfuse.observation.output": "VARCHAR",
+            "langfuse.observation.level": "VARCHAR",
+            "langfuse.observation.status_message": "VARCHAR",
             "langfuse.session.id": "VARCHAR",
             "langfuse.user.id": "VARCHAR",
             "gen_ai.operation.name": "VARCHAR",
@@ -139,7 +142,13 @@ detailed AS (
             "cache_creation_input_tokens": "VARCHAR",
             "output_reasoning_tokens": "VARCHAR",
             "prompt_tokens": "VARCHAR",
-            "completion_tokens": "VARCHAR"
+            "prompt_tokens_details": {"cached_tokens": "VARCHAR"},
+            "completion_tokens": "VARCHAR",
+            "completion_tokens_details": {"reasoning_tokens": "VARCHAR"},
+            "input_tokens": "VARCHAR",
+            "input_tokens_details": {"cached_tokens": "VARCHAR"},
+            "output_tokens": "VARCHAR",
+            "output_tokens_details": {"reasoning_tokens": "VARCHAR"}
         }'
         )
             AS u,
@@ -292,6 +301,7 @@ named AS (
         try_cast(coalesce(
             u['input'],
             u['prompt_tokens'],
+            u['input_tokens'],
             a['gen_ai.usage.input_tokens'],
             a['llm.token_count.prompt'],
             a['gen_ai.usage.prompt_tokens'],
@@ -300,6 +310,7 @@ named AS (
         try_cast(coalesce(
             u['output'],
             u['completion_tokens'],
+            u['output_tokens'],
             a['gen_ai.usage.output_tokens'],
             a['llm.token_count.completion'],
             a['gen_ai.usage.completion_tokens'],
@@ -308,6 +319,8 @@ named AS (
         try_cast(coalesce(
             u['input_cached_tokens'],
             u['cache_read_input_tokens'],
+            u['prompt_tokens_details']['cached_tokens'],
+            u['input_tokens_details']['cached_tokens'],
             a['gen_ai.usage.cache_read.input_tokens'],
             a['llm.token_count.prompt_details.cache_read'],
             a['gen_ai.usage.cache_read_input_tokens']
@@ -320,11 +333,14 @@ named AS (
         ) AS BIGINT) AS cache_write_tokens,
         try_cast(coalesce(
             u['output_reasoning_tokens'],
+            u['completion_tokens_details']['reasoning_tokens'],
+            u['output_tokens_details']['reasoning_tokens'],
             a['gen_ai.usage.reasoning.output_tokens'],
             a['llm.token_count.completion_details.reasoning'],
             a['gen_ai.usage.reasoning_tokens']
         ) AS BIGINT) AS reasoning_tokens,
-        u['input'] IS NOT NULL AS has_input_apart,
+        u['input'] IS NOT NULL
+        OR (u['input_tokens'] IS NOT NULL AND u['cache_read_input_tokens'] IS NOT NULL) AS has_input_apart,
         u['output'] IS NOT NULL AS has_output_apart,
         coalesce(
             try_cast(c['total'] AS DOUBLE),
@@ -336,9 +352,12 @@ named AS (
             a['error.type'],
             json_extract_string(events, '$[*].attributes."exception.type"')[-1]
         ) AS error_type,
-        a['error.type'] IS NOT NULL OR status = 'error' AS is_failed,
+        a['error.type'] IS NOT NULL
+        OR status = 'error'
+        OR coalesce(a['langfuse.observation.level'] = 'ERROR', FALSE) AS is_failed,
         coalesce(
             status_message,
+            a['langfuse.observation.status_message'],
             json_extract_string(events, '$[*].attributes."exception.message"')[-1]
         ) AS error
     FROM detailed

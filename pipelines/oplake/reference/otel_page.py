@@ -81,14 +81,17 @@ def _cte(model: Model, name: str) -> exp.Query:
 def _names(node: exp.Expr) -> Iterator[str]:
     """The attributes that an expression reads, in the order in which they are written."""
     for bracket in node.find_all(exp.Bracket, bfs=False):
-        name = bracket.expressions[0]
-        source = bracket.this.name
-        if source in _INSIDE:
-            yield f"`{_INSIDE[source]}` → `{name.name}`"
-        elif source == "r":
-            yield f"`{name.name}` of the resource"
-        elif name.is_string:
-            yield f"`{name.name}`"
+        if isinstance(bracket.parent, exp.Bracket):
+            continue  # a part of the path that the outermost says
+        path: list[str] = []
+        inner: exp.Expr = bracket
+        while isinstance(inner, exp.Bracket):
+            path.insert(0, f"`{inner.expressions[0].name}`")
+            inner = inner.this
+        if inner.name in _INSIDE:
+            path.insert(0, f"`{_INSIDE[inner.name]}`")
+        if inner.name in {"a", "r", *_INSIDE}:
+            yield " → ".join(path) + (" of the resource" if inner.name == "r" else "")
     for key in node.find_all(exp.JSONPathKey, bfs=False):
         if "." in str(key.this):
             yield f"`{key.this}` of its events"
