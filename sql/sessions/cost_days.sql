@@ -19,10 +19,12 @@
 --   SELECT user_id, coalesce(model, 'tools') AS what, sum(turn_count) AS turn_count, sum(cost_usd) AS cost_usd
 --   FROM sessions.cost_days GROUP BY ALL ORDER BY ALL
 -- answer:
+--   ada | nw-mini-2 | 2 | null
 --   ann | claude-sonnet-4-5 | 2 | 0.042300000
 --   ann | tools | 0 | 0.004200000
 --   bob | gpt-oss:120b | 1 | null
 --   bob | nw-reason-1 | 1 | 0.050000000
+--   null | nw-large-2 | 1 | null
 WITH turns AS (
     SELECT *
     FROM sessions.turns

@@ -18,6 +18,8 @@
 -- answer:
 --   2026-01-05 | s-1 | 2 | 2 | 1 | 0.046500000 | done
 --   2026-01-05 | s-2 | 1 | 0 | 0 | null | null
+--   2026-01-06 | greeting-1 | 1 | 0 | 0 | null | null
+--   2026-01-06 | parcel-7 | 2 | 1 | 1 | null | null
 --   2026-01-06 | s-2 | 1 | 1 | 0 | 0.050000000 | error
 WITH turns AS (
     SELECT

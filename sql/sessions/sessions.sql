@@ -16,6 +16,8 @@
 --   SELECT session_id, day_count, turn_count, tool_call_count, cost_usd, longest_reasoning_streak AS streak, ending FROM sessions.sessions
 --   ORDER BY session_id
 -- answer:
+--   greeting-1 | 1 | 1 | 0 | null | 0 | null
+--   parcel-7 | 1 | 2 | 1 | null | 0 | null
 --   s-1 | 1 | 2 | 2 | 0.046500000 | 1 | done
 --   s-2 | 2 | 2 | 1 | 0.050000000 | 2 | error
 WITH days AS (

@@ -12,6 +12,7 @@
 -- sql:
 --   SELECT session_id, count(*) AS calls, sum(charged_usd) AS charged_usd FROM sessions.tool_calls GROUP BY ALL ORDER BY ALL
 -- answer:
+--   parcel-7 | 1 | null
 --   s-1 | 2 | 0.004200000
 --   s-2 | 1 | null
 WITH tool_calls AS ( -- every source of tool calls is united here, and nowhere else
@@ -34,11 +35,31 @@ WITH tool_calls AS ( -- every source of tool calls is united here, and nowhere e
         CAST(NULL AS VARCHAR) AS convention
     FROM landed.tool_calls
     WHERE day BETWEEN $start AND $stop
+    UNION ALL
+    SELECT
+        day,
+        event_id,
+        ts AS happened_at,
+        session_id,
+        turn_index,
+        call_index,
+        tool_name,
+        tool_call_id,
+        project_id,
+        args,
+        ok,
+        error,
+        output,
+        duration_ms,
+        charged_usd,
+        convention
+    FROM otel.tool_calls
+    WHERE day BETWEEN $start AND $stop
 )
 
 SELECT
     day, -- day on which it happened [not null]
-    event_id, -- the event in landed.tool_calls, or the span [not null]
+    event_id, -- the event in landed.tool_calls, or the span in otel.tool_calls [not null]
     happened_at, -- when it happened [not null]
     session_id, -- the session [not null]
     turn_index, -- the turn that made the call [not null] [0..]

@@ -24,6 +24,8 @@
 -- answer:
 --   claude-sonnet-4-5 | 2 | null | 0.042300000
 --   gpt-oss:120b | 1 | null | null
+--   nw-large-2 | 1 | null | null
+--   nw-mini-2 | 2 | null | null
 --   nw-reason-1 | 1 | 0.050000000 | null
 WITH turns AS ( -- every source of turns is united here, and nowhere else
     SELECT
@@ -50,6 +52,32 @@ WITH turns AS ( -- every source of turns is united here, and nowhere else
         duration_ms,
         CAST(NULL AS VARCHAR) AS convention
     FROM landed.turns
+    WHERE day BETWEEN $start AND $stop
+    UNION ALL
+    SELECT
+        day,
+        event_id,
+        ts AS happened_at,
+        session_id,
+        turn_index,
+        user_id,
+        agent_id,
+        project_id,
+        provider,
+        model,
+        tier,
+        user_message,
+        response,
+        finish_reason,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        reasoning_tokens,
+        charged_usd,
+        duration_ms,
+        convention
+    FROM otel.turns
     WHERE day BETWEEN $start AND $stop
 ),
 
@@ -163,7 +191,7 @@ costs AS (
 
 SELECT
     day, -- day on which it happened [not null]
-    event_id, -- the event in landed.turns, or the span [not null]
+    event_id, -- the event in landed.turns, or the span in otel.turns [not null]
     happened_at, -- when it happened [not null]
     session_id, -- the session [not null]
     turn_index, -- its number within the session, from 0 [not null] [0..]
