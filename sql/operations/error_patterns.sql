@@ -20,6 +20,7 @@
 --   WHERE day = DATE '2026-01-06'
 -- answer:
 --   only <*> of <*> offers accepted for <name> in <name> | ['fill_scenario'] | 2 | 2 | 1.0 | false
+--   the depot did not answer | ['track'] | 1 | 0 | null | true
 WITH counted AS (
     SELECT
         day,
@@ -42,7 +43,7 @@ worked AS (
     SELECT DISTINCT
         day,
         'tool_call' AS kind
-    FROM landed.tool_calls
+    FROM sessions.tool_calls
     WHERE day BETWEEN $start - 7 AND $stop
 ),
 

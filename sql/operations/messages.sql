@@ -46,11 +46,11 @@ WITH said AS (
         'tool_call' AS kind,
         event_id,
         tool_name AS name,
-        CASE WHEN ts_suspect THEN received_at ELSE ts END AS ts,
+        happened_at AS ts,
         session_id,
         coalesce(nullif(error, ''), nullif(output, '')) AS message,
         [tool_name] AS own_names
-    FROM landed.tool_calls
+    FROM sessions.tool_calls
     WHERE day BETWEEN $start AND $stop AND NOT ok
     UNION ALL
     SELECT

@@ -18,7 +18,7 @@
 --   FROM sessions.tool_reliability WHERE day = DATE '2026-01-06' AND tool_failure_count > 0 ORDER BY tool_name
 -- answer:
 --   lookup | 3 | 0.33 | 0.06 | 0.79 | index timed out after <*> s
---   track | 1 | 1.0 | 0.21 | 1.0 | null
+--   track | 1 | 1.0 | 0.21 | 1.0 | the depot did not answer
 WITH days AS (
     SELECT DISTINCT day
     FROM sessions.tool_calls

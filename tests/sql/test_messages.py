@@ -122,7 +122,7 @@ def test_only_failures_and_corrections_say_something(tiny: TinyLake) -> None:
         call | {"ok": False, "output": "ls: no '/x'", "event_id": "ill"},
         {"kind": "correction", "ts": at(1), "task_class": "t", "correction": "Try 2.", "event_id": "ill"},
     )
-    tiny.build("operations.messages", "operations.failures")
+    tiny.build("sessions.tool_calls", "operations.messages", "operations.failures")
     rows = tiny.ask("SELECT kind, event_id, name, template, session_id FROM operations.messages ORDER BY kind")
     assert [tuple(row.values()) for row in rows] == [
         ("correction", "ill", "t", "Try <*>.", None),
@@ -135,5 +135,5 @@ def test_only_failures_and_corrections_say_something(tiny: TinyLake) -> None:
 def test_a_clock_that_is_off_is_replaced_by_the_receipt(tiny: TinyLake) -> None:
     op = {"kind": "op", "endpoint": "ask", "success": False, "duration_ms": 1.0}
     tiny.land(op | {"ts": at(-9000), "received_at": at(2), "ts_suspect": True})
-    tiny.build("operations.messages", "operations.failures")
+    tiny.build("sessions.tool_calls", "operations.messages", "operations.failures")
     assert [row["ts"] for row in tiny.ask("FROM operations.failures")] == [at(2)]

@@ -209,7 +209,7 @@ def test_patterns_are_counted_like_the_reference_whatever_the_order(
     tables: dict[str, list[dict[str, Any]]] = {
         "operations.failures": failures,
         "landed.ops": [op(str(day), datetime.combine(day, at(1).timetz())) for kind, day in worked if kind == "op"],
-        "landed.tool_calls": [{"day": day} for kind, day in worked if kind == "tool_call"],
+        "sessions.tool_calls": [{"day": day} for kind, day in worked if kind == "tool_call"],
     }
     days = [DAY + number * ONE for number in range(3)]
     rows = compute(PROJECT_MODELS["operations.error_patterns"], tables, stop=days[-1])
@@ -253,7 +253,13 @@ def patterns(failures: Sequence[Row], worked: set[tuple[str, date]], days: Seque
 def test_a_failure_of_an_unknown_kind_of_trouble_is_new(tiny: TinyLake) -> None:
     """On the first day of all nothing is new: there is nothing to hold it against."""
     tiny.land(op("1", at(1), success=False, error="no 1"), op("2", at(25), success=False, error="late"))
-    tiny.build("operations.messages", "operations.failures", "operations.error_patterns", stop=DAY + ONE)
+    tiny.build(
+        "sessions.tool_calls",
+        "operations.messages",
+        "operations.failures",
+        "operations.error_patterns",
+        stop=DAY + ONE,
+    )
     assert [(row["template"], row["is_new"]) for row in tiny.ask("FROM operations.error_patterns ORDER BY day")] == [
         ("no <*>", False),
         ("late", True),
@@ -375,7 +381,8 @@ def simulated() -> tuple[TinyLake, Truth]:
     events = {one.event_id: msgspec.structs.asdict(one) | {"kind": one.__struct_config__.tag} for one in sent}
     tiny = TinyLake(PROJECT_MODELS)
     tiny.land(*events.values())
-    tiny.build(*(model.name for model in PROJECT_MODELS if model.name.startswith("operations.")), stop=STOP)
+    operations = (model.name for model in PROJECT_MODELS if model.name.startswith("operations."))
+    tiny.build("sessions.tool_calls", *operations, stop=STOP)
     return tiny, workload.truth()
 
 
