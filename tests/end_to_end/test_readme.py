@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import sysconfig
 import venv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +39,15 @@ class Block(NamedTuple):
     answer: str | None
 
 
-def _blocks() -> list[Block]:
-    found = BLOCK.findall(README)
+WAYS_IN = "## Send your agents' work in\n"
+BEFORE, _, REST = README.partition(WAYS_IN)
+WAYS, _, AFTER = REST.partition("\n## ")
+RECEIVER = "127.0.0.1:4318"
+
+
+def _blocks(page: str = BEFORE + AFTER) -> list[Block]:
+    """The commands of a part of the page; by default of all but the ways in, which want a receiver beside them."""
+    found = BLOCK.findall(page)
     return [
         Block(text, found[index + 1][1] if index + 1 < len(found) and found[index + 1][0] == "text" else None)
         for index, (language, text) in enumerate(found)
@@ -129,16 +137,43 @@ def test_a_file_of_tau_bench_is_scored_in_three_commands(clone: Path, environmen
     assert _plain(_run(block.command, clone, environment)) == _plain(block.answer)
 
 
-def test_the_python_of_the_readme_records(clone: Path, environment: Mapping[str, str]) -> None:
-    (script,) = (text for language, text in BLOCK.findall(README) if language == "python")
+def test_every_way_in_leads_to_the_tables(clone: Path, environment: Mapping[str, str]) -> None:
+    """Each example as it stands, in the order of the page, with the receiver that it tells to start, on a free port."""
     _run("make install", clone, environment)
-    (clone / "agent.py").write_text(script)
-    command = """
-        export OPLAKE_HOME=$PWD/data/agent
-        python agent.py && oplake run
-        oplake sql -f csv 'SELECT status, step_count, observation_count FROM attribution.actions'
-    """
-    assert _plain(_run(command, clone, environment)) == ["status,step_count,observation_count", "completed,1,1"]
+    environment = {**environment, "OPLAKE_HOME": str(clone / "data" / "ways")}
+    languages = [language for language, _ in BLOCK.findall(WAYS)]
+    assert languages == ["python", "sh", "sh", "python", "sh", "sh", "text"]
+    with _receiver(clone, environment) as address:
+        for language, text in BLOCK.findall(WAYS):
+            example = text.replace(RECEIVER, address)
+            assert sum(bool(line.strip()) for line in text.splitlines()) < 10
+            if language == "python":
+                (clone / "agent.py").write_text(example)
+                _run("python agent.py", clone, environment)
+            elif language == "sh" and text != "oplake serve\n":
+                printed = _run(example, clone, environment)
+    (asked,) = (block for block in _blocks(WAYS) if block.answer is not None)
+    assert "sessions.turns" in asked.command
+    assert _plain(printed)[-4:] == _plain(str(asked.answer))
+    counts = "SELECT status, step_count, observation_count FROM attribution.actions"
+    assert _plain(_run(f"oplake sql -f csv '{counts}'", clone, environment))[1:] == ["completed,1,1"]
+    corrected = _run("oplake sql -f csv 'SELECT correction FROM operations.correction_outcomes'", clone, environment)
+    assert _plain(corrected)[1:] == ["Ask first."]
+
+
+@contextmanager
+def _receiver(clone: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """`oplake serve`, and its host and port."""
+    command = [str(clone / ".venv" / "bin" / "oplake"), "serve", "--port", "0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        assert run.stdout is not None
+        said = run.stdout.readline()
+        found = re.search(r"http://([0-9.]+:[0-9]+)", said)
+        try:
+            assert found is not None, said + run.stdout.read()
+            yield found[1]
+        finally:
+            run.terminate()
 
 
 def test_the_answers_in_docs_are_those_of_the_demo(clone: Path, environment: Mapping[str, str]) -> None:
