@@ -81,7 +81,7 @@ def test_a_budget_that_is_overspent_is_an_alert_and_no_failure(spending: World) 
     assert report.is_success
     (alert,) = report.alerts
     assert alert.table == "sessions.budget_breaches"
-    assert alert.message.startswith("a budget was overspent: day 2026-01-05, scope user, name ann, limit_usd 1.5")
+    assert alert.message.startswith("a budget was overspent: day 2026-01-05, scope user, name ann, limit_usd 1.5, ")
     assert spending.made()["sessions.cost_days"] == days(5)
     key = dg.AssetCheckKey(dg.AssetKey(["sessions", "budget_breaches"]), "no_alert")
     (record,) = spending.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)

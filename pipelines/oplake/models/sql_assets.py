@@ -6,6 +6,7 @@ Everything comes from the model file by way of `Model`; how a table is computed 
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from itertools import dropwhile
 from typing import Any, TypeVar
 
@@ -219,7 +220,9 @@ def _told(finding: Finding) -> str:
     """What was found, in words; of an alert with the first of its rows, for it is they that one has to know."""
     if not finding.check.is_alert:
         return f"not so in {finding.offending} of {finding.rows} rows: {finding.check.description}"
-    rows = "; ".join(", ".join(f"{key} {_shown(value)}" for key, value in row.items()) for row in finding.sample)
+    rows = "; ".join(
+        ", ".join(f"{key} {_said(value)}" for key, value in row.items() if value is not None) for row in finding.sample
+    )
     more = f"; and {finding.offending - len(finding.sample)} more" if finding.offending > len(finding.sample) else ""
     return f"{finding.check.description}: {rows}{more}"
 
@@ -227,6 +230,11 @@ def _told(finding: Finding) -> str:
 def _shown(value: Any) -> str | int | float | bool | None:
     """A value as Dagster's tables take it."""
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _said(value: Any) -> str:
+    """A value as one says it: an amount without the zeros that its column adds."""
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
 
 
 def _dependency(model: Model, table: str, with_days: Collection[str]) -> dg.AssetDep:
