@@ -9,6 +9,7 @@
 -- Rows are of the seven days that end with the day, by the day of the action or of the statement; they overlap and must not be
 -- added up. brier_score and expected_calibration_error are those of the source over all its bins, and the same in each:
 -- the mean of (confidence - outcome)^2, and the mean of |confidence - outcome| of the bins, weighted by their statements.
+-- Both are summed as decimals, so that they come out the same in whichever order rows are met.
 -- Both are 0 at best. Always to say 0.5 makes a Brier score of 0.25 where outcomes are 0 and 1.
 --
 -- Example: confidence 0.9 and 0.92 with outcomes 1 and 0, and 0.3 with outcome 0. Bin 9: mean_confidence 0.91, mean_outcome
@@ -77,16 +78,16 @@ statements AS (
     SELECT
         days.day,
         steps.source,
-        steps.confidence,
-        steps.outcome
+        CAST(steps.confidence AS DECIMAL(10, 9)) AS confidence,
+        CAST(steps.outcome AS DECIMAL(10, 9)) AS outcome
     FROM days
     INNER JOIN steps ON steps.day BETWEEN days.day - 6 AND days.day
     UNION ALL
     SELECT
         days.day,
         'session' AS source,
-        CASE WHEN scores.score > 1 THEN scores.score / 100 ELSE scores.score END AS confidence,
-        CASE WHEN endings.ending = 'done' THEN 1.0 ELSE 0.0 END AS outcome
+        CAST(CASE WHEN scores.score > 1 THEN scores.score / 100 ELSE scores.score END AS DECIMAL(10, 9)) AS confidence,
+        CAST(CASE WHEN endings.ending = 'done' THEN 1 ELSE 0 END AS DECIMAL(10, 9)) AS outcome
     FROM days
     INNER JOIN scores ON scores.day BETWEEN days.day - 6 AND days.day
     INNER JOIN endings ON days.day = endings.day AND scores.session_id = endings.session_id
@@ -102,9 +103,9 @@ binned AS (
         source,
         CAST(least(floor(confidence * 10), 9) AS BIGINT) AS bin,
         count(confidence) AS statement_count,
-        avg(confidence) AS mean_confidence,
-        avg(outcome) AS mean_outcome,
-        sum(pow(confidence - outcome, 2)) AS squares
+        sum(confidence) AS confidence,
+        sum(outcome) AS outcome,
+        sum((confidence - outcome) * (confidence - outcome)) AS squares
     FROM statements
     GROUP BY day, source, CAST(least(floor(confidence * 10), 9) AS BIGINT)
 )
@@ -114,14 +115,14 @@ SELECT
     source, -- what states a confidence: step or session [not null]
     bin, -- tenth of the confidence: 9 is from 0.9 to 1 [not null] [0..9]
     statement_count, -- statements in the bin [not null] [1..]
-    mean_confidence, -- what they state, in the mean [not null] [0..1]
-    mean_outcome, -- what came of them, in the mean [not null] [0..1]
-    mean_confidence - mean_outcome AS overconfidence, -- how much more was believed than came; below 0 it was less
+    CAST(confidence AS DOUBLE) / statement_count AS mean_confidence, -- what they state, in the mean [not null] [0..1]
+    CAST(outcome AS DOUBLE) / statement_count AS mean_outcome, -- what came of them, in the mean [not null] [0..1]
+    CAST(confidence - outcome AS DOUBLE) / statement_count AS overconfidence, -- how much more was believed than came; below 0 it was less
     -- [not null] [-1..1]
-    sum(squares) OVER (PARTITION BY day, source)
+    CAST(sum(squares) OVER (PARTITION BY day, source) AS DOUBLE)
     / sum(statement_count) OVER (PARTITION BY day, source) AS brier_score, -- mean squared difference of confidence and
     -- outcome, over all bins of the source [not null] [0..1]
-    sum(statement_count * abs(mean_confidence - mean_outcome)) OVER (PARTITION BY day, source)
+    CAST(sum(abs(confidence - outcome)) OVER (PARTITION BY day, source) AS DOUBLE)
     / sum(statement_count) OVER (PARTITION BY day, source) AS expected_calibration_error -- mean difference of the bins,
     -- weighted by their statements, over all bins of the source [not null] [0..1]
 FROM binned

@@ -36,10 +36,10 @@ patches AS (
         CASE WHEN patch.ts_suspect THEN patch.received_at ELSE patch.ts END AS happened_at,
         array_length(patch.quality_issues) AS quality_issue_count,
         array_length(patch.new_failures) AS new_failure_count,
-        greatest(coalesce(patch.coverage_drop, 0), 0) AS coverage_drop,
+        greatest(coalesce(TRY_CAST(patch.coverage_drop AS DECIMAL(18, 6)), 0), 0) AS coverage_drop,
         patch.rollback_recommended,
         coalesce(patch.is_blocked, FALSE) AS is_blocked,
-        patch.risk_score,
+        TRY_CAST(patch.risk_score AS DECIMAL(18, 6)) AS risk_score,
         coalesce(lower(patch.risk_tier) IN ('high', 'critical'), FALSE) AS is_risky,
         array_length(patch.new_failures) > 0 OR coalesce(patch.coverage_drop, 0) > 0 AS is_harmful
     FROM days
@@ -64,7 +64,7 @@ SELECT
     CAST(sum(quality_issue_count) AS BIGINT) AS quality_issue_count, -- issues that checks found [not null] [0..]
     CAST(sum(new_failure_count) AS BIGINT) AS new_failure_count, -- tests that failed after a change and not before it
     -- [not null] [0..]
-    sum(coverage_drop) AS coverage_drop, -- percentage points of coverage lost, all changes together [not null] [0..]
+    CAST(sum(coverage_drop) AS DOUBLE) AS coverage_drop, -- percentage points of coverage lost, all changes together [not null] [0..]
     count(CASE WHEN is_harmful THEN event_id END) AS harmful_patch_count, -- changes with new failures or lost coverage
     -- [not null] [0..]
     max(CASE WHEN is_harm_again THEN 1 ELSE 0 END) = 1 AS has_harm_in_a_row, -- whether two in a row did harm [not null]
@@ -77,7 +77,7 @@ SELECT
     -- were not risky [not null] [0..]
     count(CASE WHEN is_risky AND NOT is_harmful THEN event_id END) AS false_alarm_count, -- changes that were risky and did
     -- no harm [not null] [0..]
-    avg(risk_score) AS mean_risk_score, -- mean of the risk estimated; null where nobody did
+    CAST(sum(risk_score) AS DOUBLE) / nullif(count(risk_score), 0) AS mean_risk_score, -- mean of the risk estimated; null where nobody did
     regexp_matches(
         lower(path), 'auth|session|password|token|secret|crypto|permission|sql|query|database'
     ) AS is_security_sensitive -- whether the path tells of security or data; see above [not null]

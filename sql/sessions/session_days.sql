@@ -6,6 +6,8 @@
 --
 -- A session says that it ended by an event `done`, `error` or `escalation`: the last of them, unless a turn came after it.
 --
+-- Times are summed as decimals, so that they come out the same in whichever order rows are met.
+--
 -- Example: five turns on the tiers pro, reasoning, reasoning, pro, reasoning: the day begins with a streak of 0, its longest
 -- is 2, and it ends with one of 1.
 --
@@ -77,7 +79,7 @@ of_turns AS (
         TRY_CAST(sum(cache_write_tokens) AS BIGINT) AS cache_write_tokens,
         TRY_CAST(sum(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
         sum(cost_usd) AS cost_usd,
-        sum(duration_ms) AS duration_ms
+        CAST(sum(TRY_CAST(duration_ms AS DECIMAL(18, 3))) AS DOUBLE) AS duration_ms
     FROM turns
     GROUP BY day, session_id
 ),
@@ -91,7 +93,7 @@ of_tools AS (
         count(event_id) AS tool_call_count,
         count(CASE WHEN NOT ok THEN event_id END) AS tool_failure_count,
         sum(charged_usd) AS cost_usd,
-        sum(duration_ms) AS duration_ms
+        CAST(sum(TRY_CAST(duration_ms AS DECIMAL(18, 3))) AS DOUBLE) AS duration_ms
     FROM sessions.tool_calls
     WHERE day BETWEEN $start AND $stop
     GROUP BY day, session_id
