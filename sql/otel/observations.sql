@@ -1,8 +1,9 @@
 -- One row per evaluation that OpenTelemetry reports, with the columns of landed.observations.
 --
 -- An evaluation is a log record or an event of a span with the name gen_ai.evaluation.result, about the span that it names or stands
--- on; or the attributes evaluation.* of a span: of an evaluator about its parent, of any other about itself. It belongs to the action
--- that was evaluated, or that the evaluated span stands under; to nobody's where there is none: then action_id is that of the span.
+-- on; or the attributes evaluation.* or annotation.* of a span: of an evaluator about its parent, of any other about itself. It belongs
+-- to the action that was evaluated, or that the evaluated span stands under; where there is none, action_id is that of the span. A
+-- record that names no span stays in landed.logs alone.
 --
 -- Example: a record of 10:00 with gen_ai.evaluation.name relevance and score.value 0.75, on a call under the agent a, is an
 -- observation of a with the data {"name":"relevance","score":0.75}.
@@ -24,7 +25,7 @@ WITH told AS (
         trace_id,
         span_id,
         attributes,
-        'gen_ai.' AS prefix,
+        'gen_ai.evaluation' AS prefix,
         scope,
         convention
     FROM landed.logs
@@ -40,7 +41,7 @@ WITH told AS (
         span.trace_id,
         span.span_id,
         json_extract(report.value, '$.attributes') AS attributes,
-        'gen_ai.' AS prefix,
+        'gen_ai.evaluation' AS prefix,
         span.scope,
         span.convention
     FROM landed.spans AS span, json_each(span.events) AS report
@@ -57,7 +58,11 @@ WITH told AS (
         CASE WHEN known.operation = 'evaluate' THEN coalesce(span.parent_span_id, span.span_id) ELSE span.span_id END
             AS span_id,
         span.attributes,
-        CASE WHEN span.attributes LIKE '%"evaluation.name"%' THEN '' ELSE 'gen_ai.' END AS prefix,
+        CASE
+            WHEN span.attributes LIKE '%"gen_ai.evaluation.name"%' THEN 'gen_ai.evaluation'
+            WHEN span.attributes LIKE '%"evaluation.name"%' THEN 'evaluation'
+            ELSE 'annotation'
+        END AS prefix,
         span.scope,
         span.convention
     FROM landed.spans AS span
@@ -65,22 +70,26 @@ WITH told AS (
     WHERE
         span.day BETWEEN $start AND $stop
         AND known.day BETWEEN $start AND $stop
-        AND (span.attributes LIKE '%"evaluation.name"%' OR span.attributes LIKE '%"gen_ai.evaluation.name"%')
+        AND (
+            span.attributes LIKE '%"gen_ai.evaluation.name"%'
+            OR span.attributes LIKE '%"evaluation.name"%'
+            OR span.attributes LIKE '%"annotation.name"%'
+        )
 ),
 
 read AS (
     SELECT
         told.*,
-        json_extract_string(told.attributes, '$."' || told.prefix || 'evaluation.name"') AS name,
+        json_extract_string(told.attributes, '$."' || told.prefix || '.name"') AS name,
         coalesce(
-            try_cast(json_extract_string(told.attributes, '$."' || told.prefix || 'evaluation.score.value"') AS DOUBLE),
-            try_cast(json_extract_string(told.attributes, '$."' || told.prefix || 'evaluation.score"') AS DOUBLE)
+            try_cast(json_extract_string(told.attributes, '$."' || told.prefix || '.score.value"') AS DOUBLE),
+            try_cast(json_extract_string(told.attributes, '$."' || told.prefix || '.score"') AS DOUBLE)
         ) AS score,
         coalesce(
-            json_extract_string(told.attributes, '$."' || told.prefix || 'evaluation.score.label"'),
-            json_extract_string(told.attributes, '$."' || told.prefix || 'evaluation.label"')
+            json_extract_string(told.attributes, '$."' || told.prefix || '.score.label"'),
+            json_extract_string(told.attributes, '$."' || told.prefix || '.label"')
         ) AS label,
-        json_extract_string(told.attributes, '$."' || told.prefix || 'evaluation.explanation"') AS explanation
+        json_extract_string(told.attributes, '$."' || told.prefix || '.explanation"') AS explanation
     FROM told
 ),
 

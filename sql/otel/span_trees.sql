@@ -1,9 +1,8 @@
--- Where each span that does something stands in its trace: under which action, in which session, and whether it is a turn.
+-- Where each span stands in its trace: under which action, in which session, and whether it is a turn.
 --
--- Spans that name an operation, or tokens, have a row. Above a span its trace is searched upwards, over spans of any kind, for at
--- most 100 links (a longer chain is a circle), on its own day and the day before: a parent starts no later than its child, and
--- one that does over midnight, by clocks that differ, is not found. Nothing depends on the order in which spans arrive; a span
--- whose parent has not come is at the top until it comes.
+-- Above a span its trace is searched upwards, over spans of any kind, for at most 100 links (a longer chain is a circle), on its own
+-- day and the day before: a parent starts no later than its child, and one that does over midnight, by clocks that differ, is not
+-- found. Nothing depends on the order in which spans arrive; a span whose parent has not come is at the top until it comes.
 --
 -- A step of an action is what stands right under it, chains and spans of no known operation aside. A session, user or project that
 -- a span does not name is that of the nearest span above that does, else the first of its trace; a trace without a session is one.
@@ -13,6 +12,8 @@
 -- that alone tells its usage is a turn itself. A call of a tool right under a call of the same tool is that call, seen again.
 --
 -- Example: an agent with 30 tokens over two calls of 10 and 20 gives 2 turns with 30 tokens; without the calls it gives 1 with 30.
+--
+-- How: spans are numbered, so that the recursion holds numbers alone: a row for each span and each one above it.
 --
 -- grain: trace_id, span_id
 -- partition: day
@@ -28,6 +29,7 @@
 --   invoke_agent | false | false | parcel-7
 WITH RECURSIVE spans AS (
     SELECT
+        row_number() OVER (ORDER BY day, event_id) AS id,
         day,
         event_id,
         trace_id,
@@ -48,80 +50,69 @@ WITH RECURSIVE spans AS (
     WHERE day BETWEEN $start - 1 AND $stop + 1
 ),
 
+links AS (
+    SELECT
+        child.id,
+        child.day,
+        parent.id AS parent_id,
+        parent.day AS parent_day
+    FROM spans AS child
+    INNER JOIN spans AS parent
+        ON
+            child.trace_id = parent.trace_id
+            AND child.parent_span_id = parent.span_id
+            AND parent.day BETWEEN child.day - 1 AND child.day
+            AND child.id <> parent.id
+),
+
 climbs AS (
     SELECT
+        id,
         day,
-        event_id,
-        has_usage,
-        is_call,
-        trace_id,
-        day AS next_day,
-        parent_span_id AS next_span_id,
-        CAST(NULL AS VARCHAR) AS above_event_id,
-        CAST(NULL AS VARCHAR) AS above_span_id,
-        CAST(NULL AS VARCHAR) AS above_tool_name,
-        CAST(NULL AS VARCHAR) AS above_session_id,
-        CAST(NULL AS VARCHAR) AS above_user_id,
-        CAST(NULL AS VARCHAR) AS above_project_id,
-        CAST(NULL AS VARCHAR) AS above_agent_id,
-        FALSE AS is_action_above,
-        FALSE AS is_doing_above,
-        0 AS distance
-    FROM spans
-    WHERE operation IS NOT NULL OR has_usage
+        parent_id AS above_id,
+        1 AS distance
+    FROM links
     UNION ALL
     SELECT
+        climbs.id,
         climbs.day,
-        climbs.event_id,
-        climbs.has_usage,
-        climbs.is_call,
-        climbs.trace_id,
-        above.day AS next_day,
-        above.parent_span_id AS next_span_id,
-        above.event_id AS above_event_id,
-        above.span_id AS above_span_id,
-        above.tool_name AS above_tool_name,
-        above.session_id AS above_session_id,
-        above.user_id AS above_user_id,
-        above.project_id AS above_project_id,
-        above.agent_id AS above_agent_id,
-        above.is_action AS is_action_above,
-        above.is_doing AS is_doing_above,
+        links.parent_id AS above_id,
         climbs.distance + 1 AS distance
     FROM climbs
-    INNER JOIN spans AS above
+    INNER JOIN links
         ON
-            climbs.trace_id = above.trace_id
-            AND climbs.next_span_id = above.span_id
-            AND above.day BETWEEN climbs.day - 1 AND climbs.next_day
-    WHERE climbs.distance < 100 AND above.event_id <> climbs.event_id
+            climbs.above_id = links.id
+            AND climbs.day - 1 <= links.parent_day
+            AND climbs.id <> links.parent_id
+    WHERE climbs.distance < 100
 ),
 
 above AS (
     SELECT
-        day,
-        event_id,
-        arg_min(above_span_id, distance) FILTER (WHERE is_action_above) AS action_span_id,
-        min(distance) FILTER (WHERE is_action_above) AS action_distance,
-        min(distance) FILTER (WHERE is_doing_above) AS doing_distance,
-        arg_min(above_tool_name, distance) FILTER (WHERE is_doing_above) AS tool_name,
-        arg_min(above_session_id, distance) FILTER (WHERE above_session_id IS NOT NULL) AS session_id,
-        arg_min(above_user_id, distance) FILTER (WHERE above_user_id IS NOT NULL) AS user_id,
-        arg_min(above_project_id, distance) FILTER (WHERE above_project_id IS NOT NULL) AS project_id,
-        arg_min(above_agent_id, distance) FILTER (WHERE above_agent_id IS NOT NULL) AS agent_id
+        climbs.id,
+        arg_min(one.span_id, climbs.distance) FILTER (WHERE one.is_action) AS action_span_id,
+        min(climbs.distance) FILTER (WHERE one.is_action) AS action_distance,
+        min(climbs.distance) FILTER (WHERE one.is_doing) AS doing_distance,
+        arg_min(one.tool_name, climbs.distance) FILTER (WHERE one.is_doing) AS tool_name,
+        arg_min(one.session_id, climbs.distance) FILTER (WHERE one.session_id IS NOT NULL) AS session_id,
+        arg_min(one.user_id, climbs.distance) FILTER (WHERE one.user_id IS NOT NULL) AS user_id,
+        arg_min(one.project_id, climbs.distance) FILTER (WHERE one.project_id IS NOT NULL) AS project_id,
+        arg_min(one.agent_id, climbs.distance) FILTER (WHERE one.agent_id IS NOT NULL) AS agent_id
     FROM climbs
-    WHERE day BETWEEN $start AND $stop
-    GROUP BY day, event_id
+    INNER JOIN spans AS one ON climbs.above_id = one.id
+    WHERE climbs.day BETWEEN $start AND $stop
+    GROUP BY climbs.id
 ),
 
 below AS (
     SELECT
-        above_event_id AS event_id,
-        bool_or(has_usage) AS has_usage,
-        bool_or(is_call) AS has_call
+        climbs.above_id AS id,
+        bool_or(one.has_usage) AS has_usage,
+        bool_or(one.is_call) AS has_call
     FROM climbs
-    WHERE distance > 0 AND (has_usage OR is_call)
-    GROUP BY above_event_id
+    INNER JOIN spans AS one ON climbs.id = one.id
+    WHERE one.has_usage OR one.is_call
+    GROUP BY climbs.above_id
 ),
 
 traces_by_day AS (
@@ -152,10 +143,11 @@ SELECT
     span.event_id, -- the span [not null]
     span.trace_id, -- the trace, in hex [not null]
     span.span_id, -- the span, in hex [not null]
-    span.operation, -- what it is; null when it only tells tokens
+    span.operation, -- what it is; null when it is nothing known
     CASE WHEN span.is_action THEN span.trace_id || '-' || span.span_id END AS own_action_id, -- the action that it is itself
     span.trace_id || '-' || above.action_span_id AS action_id, -- the nearest action above it
-    span.is_doing AND coalesce(above.action_distance = above.doing_distance, FALSE) AS is_step, -- whether it is a step of that action [not null]
+    span.is_doing AND coalesce(above.action_distance = above.doing_distance, FALSE) AS is_step, -- whether it is a step of
+    -- that action [not null]
     coalesce(span.session_id, above.session_id, trace.session_id, span.trace_id) AS session_id, -- the session [not null]
     coalesce(span.user_id, above.user_id, trace.user_id) AS user_id, -- the user served
     coalesce(span.project_id, above.project_id, trace.project_id) AS project_id, -- the project that pays
@@ -167,6 +159,7 @@ SELECT
     coalesce(span.operation = 'execute_tool' AND span.tool_name = above.tool_name, FALSE) AS is_tool_again -- whether it is a
     -- call of a tool that the span above tells already [not null]
 FROM spans AS span
-INNER JOIN above ON span.day = above.day AND span.event_id = above.event_id
-LEFT JOIN below ON span.event_id = below.event_id
+LEFT JOIN above ON span.id = above.id
+LEFT JOIN below ON span.id = below.id
 LEFT JOIN traces AS trace ON span.day = trace.day AND span.trace_id = trace.trace_id
+WHERE span.day BETWEEN $start AND $stop
