@@ -81,12 +81,19 @@ WITH turns AS ( -- every source of turns is united here, and nowhere else
     WHERE day BETWEEN $start AND $stop
 ),
 
-names AS (
+used AS (
     SELECT DISTINCT
         day,
         provider,
         model
     FROM turns
+),
+
+names AS (
+    SELECT DISTINCT
+        provider,
+        model
+    FROM used
 ),
 
 entries AS (
@@ -100,19 +107,29 @@ entries AS (
     GROUP BY priority, source, provider_pattern, model_pattern
 ),
 
-fitting AS (
+matches AS ( -- each name is held against each pattern once, however many days there are
     SELECT
-        names.day,
         names.provider,
         names.model,
-        min(entries.priority) AS priority
+        entries.priority,
+        entries.valid_from
     FROM names
     INNER JOIN entries
         ON
-            names.day >= entries.valid_from
-            AND regexp_matches(lower(names.provider), entries.provider_pattern)
+            regexp_matches(lower(names.provider), entries.provider_pattern)
             AND regexp_matches(lower(names.model), entries.model_pattern)
-    GROUP BY names.day, names.provider, names.model
+),
+
+fitting AS (
+    SELECT
+        used.day,
+        used.provider,
+        used.model,
+        min(matches.priority) AS priority
+    FROM used
+    INNER JOIN matches
+        ON used.provider = matches.provider AND used.model = matches.model AND used.day >= matches.valid_from
+    GROUP BY used.day, used.provider, used.model
 ),
 
 rates AS (

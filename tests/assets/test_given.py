@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 from tests.assets.conftest import World, at, days
 
+from oplake.lake.rebuild import rebuild
 from oplake.models.model import Models
 from oplake.orchestration.errors import OrchestrationError
 from oplake.settings import Settings
@@ -97,3 +98,13 @@ def test_days_that_cannot_be_priced_are_refused(spending: World) -> None:
         spending.run(at(6, 12), repriced=(date(2020, 1, 1), date(2026, 1, 5)))
     with pytest.raises(OrchestrationError, match="the first day, 2026-01-06, is after the last, 2026-01-05"):
         spending.run(at(6, 12), repriced=(date(2026, 1, 6), date(2026, 1, 5)))
+
+
+@pytest.mark.slow
+def test_a_rebuild_has_prices_and_leaves_nothing_to_do(spending: World, models: Models) -> None:
+    spending.settings.prices.write_text(f"{HEADER}acme,m,input,2\n")
+    spending.land(turn(at(5, 9), 0))
+    assert {"sessions.prices", "sessions.budgets"} <= set(rebuild(spending.settings, now=at(5, 10)).rows)
+    assert spending.ask("SELECT cost_usd FROM sessions.turns") == [(2,)]
+    spending.models = models
+    assert not spending.run(at(5, 11)).runs

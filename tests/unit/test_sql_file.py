@@ -240,6 +240,7 @@ def test_the_case_of_text_is_part_of_the_code_version(tmp_path: Path) -> None:
         ),
         ("-- settles: 06:15", "-- grain: id", "8: says `grain:` twice; keep one"),
         ("-- settles: 06:15", "-- not portable:", "8: is not portable, but does not say why"),
+        ("-- settles: 06:15", "-- alert:", "8: alerts, but does not say of what; write it after the colon"),
         ("-- answer:\n--   3 | true\n", "", "9: has a worked question without its answer"),
         (GOOD[: GOOD.index("-- grain")], "", "1: says nothing about the table"),
         ("    amount\n", "    amout\n", "19: Binder Error"),

@@ -1,0 +1,13 @@
+-- Models whose turns have no price, most used first: put their prices into prices.csv of the home, then `oplake reprice`.
+SELECT
+    provider,
+    model,
+    count(*) AS turn_count,
+    sum(input_tokens) AS input_tokens,
+    sum(output_tokens) AS output_tokens,
+    min(day) AS first_day,
+    max(day) AS last_day
+FROM sessions.turns
+WHERE is_unpriced
+GROUP BY provider, model
+ORDER BY turn_count DESC, provider, model
