@@ -167,10 +167,11 @@ def test_sensors_and_schedules_are_running(ui: Ui) -> None:
 
 def test_the_graph_shows_the_groups_and_opens_them(ui: Ui, page: Page) -> None:
     page.goto(f"{ui.url}/asset-groups")
-    for group in ("landed", "attribution", "lake"):
+    for group in ("landed", "otel", "attribution", "operations", "sessions", "lake"):
         expect(page.get_by_text(group, exact=True).last).to_be_visible()
+    expect(page.get_by_text("fetching statuses")).to_have_count(0)
     _shoot(page, "groups")
-    page.goto(f"{ui.url}/asset-groups?expanded=global%40global%3Aattribution")  # fits what it opens with into view
+    page.goto(f"{ui.url}/locations/oplake/asset-groups/attribution/lineage")
     for table in ("actions", "steps", "step_credits", "success_scores", "interactions"):
         expect(page.locator("foreignObject").get_by_text(table, exact=True).first).to_be_visible()
     expect(page.get_by_text("Passed").first).to_be_visible()
