@@ -17,12 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.rows import Row
+from oplake.given import write
 from oplake.lake.ingest import ingest
 from oplake.lake.ledger import publish_arrivals, read_ledger
 from oplake.lake.upkeep import upkeep
 from oplake.models.build import build
 from oplake.orchestration.run import run as oplake_run
-from oplake.orchestration.work import find_stale, open_lake, our_models
+from oplake.orchestration.work import find_stale, given_to, open_lake, our_models
 from oplake.settings import Settings
 from oplake.simulate import simulate
 
@@ -79,6 +80,8 @@ def _land(home: Settings, segments: list[Path]) -> None:
 def _live_through(home: Settings, days: list[list[Path]]) -> None:
     """A home as it is after these days: a commit a day in every table, and every day in Dagster's records."""
     lake, models = open_lake(home), our_models(home)
+    for given in given_to(home, models):
+        write(lake, given)
     for number, segments in enumerate(days):
         _land(home, segments)
         now = datetime.now(UTC)
