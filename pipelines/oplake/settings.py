@@ -64,6 +64,31 @@ class Settings(BaseSettings):
         "all others events of the contract.",
     )
 
+    llm_url: str | None = Field(
+        default=None,
+        description="Base URL of an OpenAI-style server, such as `https://api.example.com/v1`, for the assets that "
+        "write prose. Without it the embedded author `extractive` writes them, and nothing is asked of anybody.",
+    )
+    llm_key: SecretStr | None = Field(default=None, description="Its key.")
+    llm_flash: str = Field(default="", description="Its model for short work; without it that of `OPLAKE_LLM_PRO`.")
+    llm_pro: str = Field(default="", description="Its model for reports and plans; without it `OPLAKE_LLM_FLASH`'s.")
+    llm_fallback_url: str | None = Field(
+        default=None, description="Another such server, asked for the rest of a run once the first has failed."
+    )
+    llm_fallback_key: SecretStr | None = Field(default=None, description="Its key.")
+    llm_fallback_flash: str = Field(default="", description="Its model for short work.")
+    llm_fallback_pro: str = Field(default="", description="Its model for reports and plans.")
+    llm_context_tokens: int = Field(default=128_000, gt=0, description="Tokens that all these models can read.")
+    llm_run_usd: Decimal | None = Field(
+        default=None, ge=0, description="US dollars that one run may spend on models; none: as many as the day's."
+    )
+    llm_day_usd: Decimal | None = Field(
+        default=None,
+        ge=0,
+        description="US dollars that may be spent on models in a day (UTC); none: no limit. Under a limit a model "
+        "without a price in `sessions.prices` is not asked.",
+    )
+
     @field_validator("tail", mode="before")
     @classmethod
     def _as_paths(cls, given: Any) -> Any:

@@ -1,0 +1,148 @@
+"""What is asked of a model and what comes back, whoever answers: values, and how they look on the wire.
+
+The wire is that of OpenAI's chat completions, which nearly every server speaks. No request is made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+from pydantic import BaseModel
+
+from oplake.synthesis.errors import ModelError
+
+Tier: TypeAlias = Literal["flash", "pro"]
+Message: TypeAlias = dict[str, Any]
+"""A message as the wire has it: `role`, `content`, and for some roles `tool_calls` or `tool_call_id`."""
+
+BYTES_PER_TOKEN = 3  # no tokenizer is at hand offline; English takes about 4, so this is on the safe side
+MESSAGE_TOKENS = 4  # what a message costs beyond its text
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call of a tool as the model made it; `arguments` is meant to be the JSON of an object."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Said(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One answer of a model. Its JSON is what lands as `llm_call.response`, so that landing can serve it again."""
+
+    content: str
+    finish_reason: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    thinking: str = ""
+
+    def as_message(self) -> Message:
+        """The assistant's turn: its text and its calls together."""
+        message: Message = {"role": "assistant", "content": self.content or None}
+        if self.tool_calls:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in self.tool_calls
+            ]
+        return message
+
+
+class Tokens(NamedTuple):
+    """What a call used, as `events.Usage` counts it."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+NO_TOKENS = Tokens()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, who gave it and what it took."""
+
+    said: Said
+    provider: str
+    model: str
+    tokens: Tokens = NO_TOKENS
+    charged_usd: float | None = None
+    duration_ms: float = 0.0
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of a model. `facts` is for the author that needs no model; it never leaves this machine."""
+
+    messages: tuple[Message, ...]
+    tier: Tier
+    max_tokens: int
+    temperature: float = 0.4
+    schema: type[BaseModel] | None = None
+    tools: tuple[Message, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def body(self, model: str, *, has_schema: bool = True) -> dict[str, Any]:
+        """The request's JSON."""
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": list(self.messages),
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
+        if self.tools:
+            body["tools"] = list(self.tools)
+        elif self.schema is not None and has_schema:  # many servers refuse both together
+            named = {"name": self.schema.__name__, "schema": self.schema.model_json_schema()}
+            body["response_format"] = {"type": "json_schema", "json_schema": named}
+        return body
+
+    def hash(self, model: str, facts: Mapping[str, Any] | None = None) -> str:
+        """A hash of prompt, model, parameters and schema; of facts too, where the answer comes of them directly."""
+        schema = self.schema.model_json_schema() if self.schema is not None else None
+        asked = [self.body(model), schema, facts]
+        return sha256(msgspec.json.encode(asked, order="sorted", enc_hook=str)).hexdigest()
+
+    @property
+    def prompt_tokens(self) -> int:
+        """An estimate of the tokens that the request reads, rather too many than too few."""
+        extra = msgspec.json.encode([self.tools, self.schema.model_json_schema() if self.schema else None])
+        return count_tokens(self.messages) + len(extra) // BYTES_PER_TOKEN
+
+
+class Author(Protocol):
+    """Whoever answers requests: a client of model servers, or the author that needs none."""
+
+    name: str
+    """Stands in the column `author` of what is written; for a client each answer's model does."""
+
+    provider: str
+
+    def key(self, request: Request) -> str:
+        """The key under which its answer is kept: the same request to the same author has the same."""
+        ...
+
+    def ask(self, request: Request, failed: FailedCall) -> Reply:
+        """Answers a request; `failed` is told of each provider that did not.
+
+        Raises:
+            SynthesisError: Nobody answered.
+        """
+        ...
+
+
+class FailedCall(Protocol):
+    """Is told of a provider that failed, and who is asked instead, if anybody is."""
+
+    def __call__(self, provider: str, model: str, error: ModelError, instead: str | None) -> None: ...
+
+
+def count_tokens(messages: tuple[Message, ...] | list[Message]) -> int:
+    """An estimate of the tokens of messages."""
+    return sum(MESSAGE_TOKENS + len(msgspec.json.encode(message)) // BYTES_PER_TOKEN for message in messages)
