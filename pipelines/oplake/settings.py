@@ -69,12 +69,16 @@ class Settings(BaseSettings):
         description="Base URL of an OpenAI-style server, such as `https://api.example.com/v1`, for the assets that "
         "write prose. Without it the embedded author `extractive` writes them, and nothing is asked of anybody.",
     )
+    llm_provider: str = Field(
+        default="", description="Who that is, as `sessions.prices` says, such as `openai`; without it the host's name."
+    )
     llm_key: SecretStr | None = Field(default=None, description="Its key.")
     llm_flash: str = Field(default="", description="Its model for short work; without it that of `OPLAKE_LLM_PRO`.")
     llm_pro: str = Field(default="", description="Its model for reports and plans; without it `OPLAKE_LLM_FLASH`'s.")
     llm_fallback_url: str | None = Field(
         default=None, description="Another such server, asked for the rest of a run once the first has failed."
     )
+    llm_fallback_provider: str = Field(default="", description="Who that is; without it the host's name.")
     llm_fallback_key: SecretStr | None = Field(default=None, description="Its key.")
     llm_fallback_flash: str = Field(default="", description="Its model for short work.")
     llm_fallback_pro: str = Field(default="", description="Its model for reports and plans.")

@@ -185,7 +185,7 @@ def test_the_version_follows_the_file() -> None:
     assert len(versions) == len([path for path in FOLDER.glob("*.md") if path.stem != "error_analyses"])
 
 
-class _Anything(dict[str, str]):
+class _Anything(dict[str, object]):
     """Facts of every name that the prompts of the loop ask for."""
 
     def __init__(self) -> None:
@@ -201,4 +201,4 @@ class _Anything(dict[str, str]):
             "schema",
             "max_turns",
         )
-        super().__init__(dict.fromkeys(names, "x"))
+        super().__init__({**dict.fromkeys(names, "x"), "max_turns": 2})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,10 +16,9 @@ from tests.receiving import landed
 from oplake.given.prices import PRICES, own_entries, table_of
 from oplake.lake.tables import Lake
 from oplake.settings import Settings
-from oplake.synthesis.calls import Calls, Purpose
-from oplake.synthesis.client import Client, Patience, endpoints
+from oplake.synthesis.calls import Calls, Purpose, open_calls
+from oplake.synthesis.client import Patience
 from oplake.synthesis.errors import OverBudget, ProvidersFailed, Unpriced
-from oplake.synthesis.extractive import Extractive
 from oplake.synthesis.memory import Memory
 from oplake.synthesis.spending import Prices
 from oplake.synthesis.wire import Request, Tokens
@@ -52,16 +50,9 @@ def at(settings: Settings, server: ModelServer, **limits: Any) -> Settings:
     )
 
 
-@contextmanager
-def calling(settings: Settings, now: datetime = NOON) -> Iterator[Calls]:
+def calling(settings: Settings, now: datetime = NOON) -> AbstractContextManager[Calls]:
     """The calls of one run."""
-    with Memory(settings, clock=lambda: now) as memory:
-        servers = endpoints(settings)
-        if servers:
-            with Client(servers, patience=QUICK) as client:
-                yield Calls(client, memory, settings)
-        else:
-            yield Calls(Extractive(), memory, settings)
+    return open_calls(settings, clock=lambda: now, patience=QUICK)
 
 
 def test_the_same_request_is_paid_once(settings: Settings) -> None:
@@ -71,7 +62,7 @@ def test_the_same_request_is_paid_once(settings: Settings) -> None:
                 made = calls.make(asked(), PURPOSE)
                 assert (made.said.content, made.is_cached) == ("fine", is_cached)
         assert len(server.asked) == 1
-    first, second = landed(settings.home, "llm_call")
+    first, second = sorted(landed(settings.home, "llm_call"), key=lambda call: call["event_id"])
     assert (first["response"], first["input_tokens"], first["provider"]) == (
         '{"content":"fine","finish_reason":"stop"}',
         100,

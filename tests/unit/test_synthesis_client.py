@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from pydantic import BaseModel, SecretStr
 from tests.model_server import ModelServer, Play, drips, fails, says, sends, serving_model
 
-from oplake.settings import Settings
+from oplake.settings import CHECKOUT, Settings
 from oplake.synthesis.client import BREAK_AFTER, Client, Endpoint, Patience, endpoints
 from oplake.synthesis.errors import CircuitOpen, ModelError, ProvidersFailed, SynthesisError
 from oplake.synthesis.wire import Request
@@ -65,6 +66,7 @@ def test_a_server_that_takes_no_schema_is_asked_without_from_then_on() -> None:
     assert ["response_format" in body for body in server.asked] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_429_waits_as_long_as_the_server_says() -> None:
     with serving_model(fails(429, Retry_After="1"), says("fine")) as server, client(server) as asking:
         began = time.monotonic()
@@ -187,3 +189,11 @@ def test_servers_of_the_settings(settings: Settings) -> None:
     )
     with pytest.raises(SynthesisError, match="OPLAKE_LLM_URL is set but no model"):
         endpoints(settings.model_copy(update={"llm_url": "http://m.example"}))
+
+
+def test_nothing_but_synthesis_can_reach_a_model() -> None:
+    """The engine does not import it, nor what it calls with: a chart, a sensor or a model file cannot cost money."""
+    sources = {path: path.read_text() for path in (CHECKOUT / "pipelines" / "oplake").rglob("*.py")}
+    names = re.compile(r"^\s*(?:from|import)\s+(httpx|openai|oplake\.synthesis)\b", re.MULTILINE)
+    reaching = {path.relative_to(CHECKOUT).parts[2] for path, source in sources.items() if names.search(source)}
+    assert reaching == {"synthesis"}

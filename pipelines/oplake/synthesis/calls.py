@@ -5,18 +5,23 @@ A call that landed with an answer is the cache for the same request. A failed ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from oplake import events
+from oplake.lake.tables import Lake
+from oplake.landing.writer import utc_now
 from oplake.settings import Settings
-from oplake.synthesis.client import Client
+from oplake.synthesis.client import Client, Patience, endpoints
 from oplake.synthesis.errors import ModelError, SynthesisError
-from oplake.synthesis.memory import Memory
+from oplake.synthesis.extractive import Extractive
+from oplake.synthesis.memory import SOURCE, Memory
 from oplake.synthesis.spending import Budget, Prices
 from oplake.synthesis.wire import NO_TOKENS, Author, Request, Said, Tokens
 
@@ -64,6 +69,28 @@ class Failure:
     instead: str | None
 
 
+@contextmanager
+def open_calls(
+    settings: Settings,
+    lake: Lake | None = None,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    patience: Patience = Patience(),  # noqa: B008  # it cannot change
+) -> Iterator[Calls]:
+    """The calls of one run: of the servers that the settings name, or of the author that needs none.
+
+    Raises:
+        SynthesisError: A server is named, but no model.
+    """
+    servers = endpoints(settings)
+    with Memory(settings, lake, clock=clock) as memory:
+        if not servers:
+            yield Calls(Extractive(), memory, settings)
+            return
+        with Client(servers, patience=patience) as client:
+            yield Calls(client, memory, settings)
+
+
 @dataclass
 class Calls:
     """Makes the calls of one run."""
@@ -85,7 +112,7 @@ class Calls:
         Args:
             request: What is asked.
             purpose: What for.
-            is_replay: Whether the turn has landed already, so that it does not land again.
+            is_replay: Whether the turn has landed already, so that it does not land again unless it is paid again.
             also: More events to land together with the answer.
 
         Raises:
@@ -94,7 +121,7 @@ class Calls:
             LandingError: What was answered could not be made durable.
         """
         key = self.author.key(request)
-        earlier = self.memory.find("llm_call", prompt_hash=key, status=OK, cached=False)
+        earlier = self.memory.find("llm_call", prompt_hash=key, status=OK, cached=False, source=SOURCE)
         if earlier:
             row = earlier[-1]
             made = Made(_decoder.decode(row["response"]), row["provider"], row["model"], key, is_cached=True)
@@ -108,7 +135,9 @@ class Calls:
         }
         if not made.is_cached:
             call |= {"response": _fitting(made.said), "attempt": made.attempts}
-        landed = self.memory.land([call, *([] if is_replay else [_turn(request, purpose, made)]), *also])
+        landed = self.memory.land(
+            [call, *([] if is_replay and made.is_cached else [_turn(request, purpose, made)]), *also]
+        )
         if made.is_cached:
             return made
         self.budget.run_usd += made.cost_usd or Decimal()

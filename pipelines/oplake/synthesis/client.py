@@ -59,7 +59,8 @@ def endpoints(settings: Settings) -> tuple[Endpoint, ...]:
             name = f"OPLAKE_{which.upper()}"
             raise SynthesisError(f"{name}_URL is set but no model: set {name}_FLASH, {name}_PRO or both")
         models: dict[Tier, str] = {"flash": flash or pro, "pro": pro or flash}
-        found.append(Endpoint(httpx.URL(url).host, url.rstrip("/"), getattr(settings, f"{which}_key"), models))
+        provider = getattr(settings, f"{which}_provider") or httpx.URL(url).host
+        found.append(Endpoint(provider, url.rstrip("/"), getattr(settings, f"{which}_key"), models))
     return tuple(found)
 
 
@@ -80,8 +81,6 @@ class Client:
     Not for several threads at a time. Close it, or use it in a `with` block.
     """
 
-    name = "model"
-
     def __init__(self, servers: tuple[Endpoint, ...], *, patience: Patience = Patience()) -> None:
         """Nothing is opened yet.
 
@@ -96,11 +95,6 @@ class Client:
         self._without_schema: set[str] = set()  # servers that refused response_format
         timeout = httpx.Timeout(patience.answer, connect=patience.connect)
         self._http = httpx.Client(timeout=timeout, follow_redirects=False)
-
-    @property
-    def provider(self) -> str:
-        """Who is asked first from here on."""
-        return self._servers[self._at].provider
 
     def key(self, request: Request) -> str:
         """The key of the cache: by the primary's model, so that it is the same when the fallback answered."""

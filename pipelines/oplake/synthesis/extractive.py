@@ -31,9 +31,6 @@ _WORD = re.compile(r"\w+")
 class Extractive:
     """Answers requests from their facts alone."""
 
-    name = NAME
-    provider = PROVIDER
-
     def key(self, request: Request) -> str:
         """The key of the cache: the facts count, for an answer comes of them and not of the prompt."""
         return request.hash(NAME, request.facts)

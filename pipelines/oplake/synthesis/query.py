@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from oplake.lake.errors import LakeError
+from oplake.lake.errors import LakeError, VersionMissing
 from oplake.lake.spec import check_name
 from oplake.lake.tables import Lake
 from oplake.synthesis import sandbox
@@ -64,6 +64,17 @@ class Query:
                 },
             },
         }
+
+    def check(self) -> None:
+        """Looks whether all of it can still be read.
+
+        Raises:
+            LakeError: A version, or a file of one, is not kept any more.
+        """
+        _, files = self._views
+        gone = [path for path in files if not Path(path).exists()]
+        if gone:
+            raise VersionMissing(f"{len(gone)} files of those versions are gone, such as {Path(gone[0]).name}")
 
     def call(self, arguments: Mapping[str, Any]) -> ToolResult:
         """Runs a query; whatever is wrong with it, the result says so."""

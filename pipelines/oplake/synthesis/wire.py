@@ -119,11 +119,6 @@ class Request:
 class Author(Protocol):
     """Whoever answers requests: a client of model servers, or the author that needs none."""
 
-    name: str
-    """Stands in the column `author` of what is written; for a client each answer's model does."""
-
-    provider: str
-
     def key(self, request: Request) -> str:
         """The key under which its answer is kept: the same request to the same author has the same."""
         ...
