@@ -66,6 +66,26 @@ def test_a_server_that_takes_no_schema_is_asked_without_from_then_on() -> None:
     assert ["response_format" in body for body in server.asked] == [True, False, False]
 
 
+def test_parameters_that_a_model_does_not_take_are_left_out() -> None:
+    """Reasoning models take no temperature, and the limit of tokens under its newer name only."""
+    script = [
+        fails(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+        fails(400, "Unsupported value: 'temperature' does not support 0.4"),
+        says("fine"),
+    ]
+    with serving_model(*script) as server, client(server) as asking:
+        assert asking.ask(ASKED, Failures()).said.content == "fine"
+    last = server.asked[-1]
+    assert ("max_tokens" in last, last["max_completion_tokens"], "temperature" in last) == (False, 50, False)
+
+
+def test_a_complaint_of_what_was_left_out_already_is_final() -> None:
+    with serving_model(fails(400, "response_format, temperature, max_completion_tokens")) as server:
+        with client(server) as asking, pytest.raises(ModelError, match="HTTP 400"):
+            asking.ask(ASKED, Failures())
+        assert len(server.asked) == 4
+
+
 @pytest.mark.slow
 def test_429_waits_as_long_as_the_server_says() -> None:
     with serving_model(fails(429, Retry_After="1"), says("fine")) as server, client(server) as asking:

@@ -92,7 +92,7 @@ class Client:
         self._patience = patience
         self._at = 0  # of the servers, the one in use
         self._failures = 0  # calls in a row
-        self._without_schema: set[str] = set()  # servers that refused response_format
+        self._refused: dict[str, set[str]] = {}  # parameters that a server does not take, by its URL and model
         timeout = httpx.Timeout(patience.answer, connect=patience.connect)
         self._http = httpx.Client(timeout=timeout, follow_redirects=False)
 
@@ -180,12 +180,14 @@ class Client:
 
     def _ask_once(self, server: Endpoint, request: Request, began: float, attempts: int) -> Reply:
         model = server.models[request.tier]
-        has_schema = server.url not in self._without_schema
-        status, body, later = self._post(server, request.body(model, has_schema=has_schema))
-        asked_schema = has_schema and request.schema is not None and not request.tools
-        if status in {400, 422} and asked_schema and _blames_schema(body):
-            self._without_schema.add(server.url)  # it is the server that cannot; the prompt says the schema, too
-            status, body, later = self._post(server, request.body(model, has_schema=False))
+        refused = self._refused.setdefault(f"{server.url} {model}", set())
+        while True:
+            sent = request.body(model, without=refused)
+            status, body, later = self._post(server, sent)
+            complaint = _refused(body, sent) if status in {400, 422} else None
+            if complaint is None:
+                break
+            refused.add(complaint)  # another request, not the same again; the prompt says the schema, too
         if status != 200:
             is_final = 300 <= status < 500 and status != LATER
             raise ModelError(f"HTTP {status}: {_excerpt(body)}", status=status, retry_after=later, is_final=is_final)
@@ -221,8 +223,19 @@ class Client:
         return status, bytes(received), later
 
 
-def _blames_schema(body: bytes) -> bool:
-    return b"response_format" in body or b"json_schema" in body
+_COMPLAINTS = {
+    "response_format": (b"response_format", b"json_schema"),
+    "max_tokens": (b"max_completion_tokens",),  # its newer name, which older servers do not know
+    "temperature": (b"temperature",),
+}
+
+
+def _refused(body: bytes, sent: Mapping[str, Any]) -> str | None:
+    """The parameter that a refusal complains of, if it is one that can be left out."""
+    for name, words in _COMPLAINTS.items():
+        if name in sent and any(word in body for word in words):
+            return name
+    return None
 
 
 def _excerpt(body: bytes) -> str:

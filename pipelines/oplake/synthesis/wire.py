@@ -5,7 +5,7 @@ The wire is that of OpenAI's chat completions, which nearly every server speaks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
@@ -88,17 +88,16 @@ class Request:
     tools: tuple[Message, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def body(self, model: str, *, has_schema: bool = True) -> dict[str, Any]:
-        """The request's JSON."""
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": list(self.messages),
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-        }
+    def body(self, model: str, *, without: Set[str] = frozenset()) -> dict[str, Any]:
+        """The request's JSON, without parameters that a server does not take: `response_format`, `temperature`, or
+        `max_tokens`, which then has its newer name."""
+        limit = "max_completion_tokens" if "max_tokens" in without else "max_tokens"
+        body: dict[str, Any] = {"model": model, "messages": list(self.messages), limit: self.max_tokens}
+        if "temperature" not in without:
+            body["temperature"] = self.temperature
         if self.tools:
             body["tools"] = list(self.tools)
-        elif self.schema is not None and has_schema:  # many servers refuse both together
+        elif self.schema is not None and "response_format" not in without:  # many servers refuse both together
             named = {"name": self.schema.__name__, "schema": self.schema.model_json_schema()}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         return body
