@@ -47,6 +47,7 @@ from hypothesis import strategies as st
 from oplake import events
 from oplake.landing.accept import accept
 from oplake.landing.redaction import RULES, hide, marks, may_hold_secret, redact, rule_of_name, rules, texts
+from oplake.landing.redaction.structures import redact_json
 
 # Left out of the oracle: the two entropy detectors and public IP addresses. They flag ids, hashes and addresses, which
 # events are made of and which are no secrets.
@@ -697,3 +698,18 @@ def test_no_text_makes_a_rule_take_more_than_linear_time() -> None:
     for begin, part, end in [*FOUND, *[("", part, "") for part in FRAGMENTS], *drawn]:
         text = begin + part * (30_000 // len(part)) + end
         assert seconds(text) < 1, (begin, part, end)  # a tenth is usual; what once was quadratic took two and more
+
+
+@given(st.text(alphabet="ab1\\\"' :", min_size=1, max_size=12), st.integers(1, 4))
+@example('password: "hunter2hunter2"', 1)
+@settings(max_examples=200, deadline=None)
+def test_a_secret_with_quotes_and_backslashes_is_hidden_to_its_end_in_json_within_json(part: str, depth: int) -> None:
+    """Forbids to take an escaped quote within a value for the one that closes it, as soon as its end looks like that."""
+    text = json.dumps({"password": f"x{part}x1"})
+    for _ in range(depth):
+        text = json.dumps({"inner": text})
+    value: Any = redact_json(text, {})
+    assert redact_json(value, {}) == value
+    for _ in range(depth):
+        value = json.loads(value)["inner"]
+    assert json.loads(value) == {"password": "[redacted:password]"}

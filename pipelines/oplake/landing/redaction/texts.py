@@ -29,7 +29,11 @@ _OPERATOR = re.compile(
 )
 _QUOTED = re.compile(  # an escaped quote is one of JSON within a text; without the closing one the text was cut
     r"""(?P<quote>['"`])(?P<secret>(?:\\.|(?!(?P=quote))[^\\\n])+)(?:(?P=quote)|(?P<open>\Z))
-      |(?P<escape>\\{1,31}['"])(?P<escaped>(?:(?!(?P=escape))[^\n])+)(?:(?P=escape)|\Z)""",
+      |(?P<escape>(?P<slashes>\\{1,31})['"])
+       (?P<escaped>  # with the quotes in it, of one backslash more than twice as many, when that leads to an end
+         (?>(?P=slashes)\\(?P=slashes)[\\'"]|(?!(?P=escape))[^\n])+(?=(?P=escape)|\Z)
+        |(?:(?!(?P=escape))[^\n])+)
+       (?:(?P=escape)|\Z)""",
     re.VERBOSE,
 )
 _BARE = re.compile(r"[^\s,;&'\"`\\(){}\[\]<>$|]+")
