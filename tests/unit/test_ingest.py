@@ -216,6 +216,30 @@ def test_the_same_id_with_another_body_is_a_reject(settings: Settings, is_same_b
     assert [row["byte_offset"] for row in rejects] == [len(step(2)) + 1, len(step(2)) + len(other) + 2]
 
 
+@pytest.mark.parametrize("is_same_batch", [True, False])
+def test_a_time_that_was_stamped_is_no_part_of_a_body(settings: Settings, is_same_batch: bool) -> None:
+    """Forbids comparing `ts` as it stands: an event without one, sent again, would be in conflict with itself.
+
+    A time that the sender said is compared, and is the same whether or not it is that of a receipt.
+    """
+    later = NOON + timedelta(seconds=5)
+    said = step(2, ts=NOON - timedelta(hours=1), received_at=NOON)
+    land(settings, [step(1, ts=NOON), said, step(3, ts=NOON)])
+    if not is_same_batch:
+        take_in(settings)
+    again = [
+        step(1, ts=later, received_at=later),
+        step(2, ts=later, received_at=later),
+        step(3, ts=NOON, received_at=later),
+    ]
+    land(settings, again, at=later, writer="x")
+    take_in(settings)
+    assert [(row["event_id"], row["received_at"]) for row in rows(settings, "landed.steps")] == [
+        (f"step-{number:06}", NOON) for number in (1, 2, 3)
+    ]
+    assert [row["raw"].encode() for row in rows(settings, "landed.rejects")] == [again[1]]
+
+
 def test_the_same_id_on_another_day_or_of_another_kind_is_another_event(settings: Settings) -> None:
     land(settings, [step(1), step(1, ts=NOON + timedelta(days=1)), event("note", "step-000001", user_id="u", note="n")])
     assert take_in(settings).events == 3

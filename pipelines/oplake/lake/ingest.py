@@ -5,9 +5,9 @@ commit a table, each with the number of the batch as an application transaction,
 between is followed by the same batch, in which tables that have its number already are passed over.
 
 Two events are one when they are of the same kind, day and event_id. The first to come stays; another with the same
-body, `received_at` and flags aside, is a duplicate and dropped; one with another body becomes a reject. So what ends up
-where depends on the order of the journal and not on how it was cut into batches, and `oplake rebuild`, which takes many
-batches at a time, makes the same tables.
+body, `received_at` and flags aside, is a duplicate and dropped; one with another body becomes a reject. A `ts` that is
+the time of receipt was stamped with it, and is aside like it. So what ends up where depends on the order of the journal
+and not on how it was cut into batches, and `oplake rebuild`, which takes many batches at a time, makes the same tables.
 
 Which bytes there are to read stands in `stretches`, how lines become columns in `lines`, how rows become a table in
 `tables`.
@@ -400,9 +400,10 @@ class Intake:
             passing.note(batch)
         self._note(passing, taking)
         held = self._held(kind, passing.days)
-        aside = {DAY, "event_id", *ASIDE}
-        body = ", ".join(quoted(column.name) for column in LANDED[kind].columns if column.name not in aside)
-        body = f"md5(CAST(to_json(struct_pack({body})) AS VARCHAR)) AS body"
+        aside = {DAY, "event_id", "ts", *ASIDE}
+        said = [quoted(column.name) for column in LANDED[kind].columns if column.name not in aside]
+        body = f"md5(CAST(to_json(struct_pack({', '.join(said)})) AS VARCHAR))"
+        what = f"{body} AS body, ts, ts = received_at AS is_stamped"
         self._connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE repeats AS
@@ -411,12 +412,16 @@ class Intake:
                 UNION
                 SELECT {DAY}, event_id FROM typed SEMI JOIN ({held}) AS held USING ({DAY}, event_id)
             ), bodies AS (
-                SELECT {DAY}, event_id, -1 AS line_number, {body}
+                SELECT {DAY}, event_id, -1 AS line_number, {what}
                 FROM ({held}) AS held SEMI JOIN repeated USING ({DAY}, event_id)
                 UNION ALL
-                SELECT {DAY}, event_id, line_number, {body} FROM typed SEMI JOIN repeated USING ({DAY}, event_id)
+                SELECT {DAY}, event_id, line_number, {what} FROM typed SEMI JOIN repeated USING ({DAY}, event_id)
             ), compared AS (
-                SELECT line_number, body = first_value(body) OVER came AS is_same, row_number() OVER came AS place
+                SELECT
+                    line_number,
+                    row_number() OVER came AS place,
+                    body = first_value(body) OVER came
+                    AND (ts = first_value(ts) OVER came OR is_stamped AND first_value(is_stamped) OVER came) AS is_same
                 FROM bodies WINDOW came AS (PARTITION BY {DAY}, event_id ORDER BY line_number)
             )
             SELECT line_number, is_same FROM compared WHERE place > 1 AND line_number >= 0
