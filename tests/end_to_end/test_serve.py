@@ -155,6 +155,18 @@ def test_a_repeated_batch_without_ids_and_times_is_there_once(settings: Settings
     assert [row["reason"][:8] for row in rows(settings, "landed.rejects")] == ["not JSON"] * 2
 
 
+def test_what_is_sent_again_after_a_restart_is_there_once(settings: Settings) -> None:
+    """Forbids leaving it to the receiver's memory which time of receipt something had: a restart ends it."""
+    for second in range(2):
+        with receiving(settings, clock=lambda second=second: NOON + timedelta(seconds=second)) as up:
+            assert up.post("/event", b'{"event_id":"e1"}', JSON).status == 200
+            assert up.post("/event", b"bad", JSON).status == 400
+            assert up.post("/events", b'{"kind":"note","user_id":"a","note":"x"}\nworse\n', LINES).status == 200
+    ingest(settings, now=NOON + timedelta(days=1))
+    assert [len(rows(settings, table)) for table in ("landed.ops", "landed.notes")] == [1, 1]
+    assert sorted(row["raw"] for row in rows(settings, "landed.rejects")) == ["bad", "worse"]
+
+
 BAD_LINES: list[bytes] = [
     b"not json",
     b'{"kind":"note"',
@@ -415,12 +427,18 @@ def test_what_else_brings_events_in_lands_beside_the_requests(settings: Settings
 
 
 def test_without_the_token_nothing_is_taken_and_health_says_only_how_it_is(home: Path, monkeypatch: Any) -> None:
+    """Whoever refuses a request, on the paths of OTLP the answer is a Status in the encoding of the request."""
     monkeypatch.setenv("OPLAKE_TOKEN", TOKEN)
     with receiving(Settings(home=home)) as up:
         for path, method in (("/event", "POST"), ("/events", "POST"), ("/v1/traces", "POST"), ("/stats", "GET")):
             for token in ("", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", TOKEN, "Bearer \xe9"):
                 answer = up.ask(method, path, headers={"authorization": token, **JSON})
                 assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+        for headers in (PROTOBUF, JSON):
+            refused = up.post("/v1/traces", b"", headers)
+            assert (refused.status, refused.headers["content-type"]) == (401, headers["content-type"])
+            assert b"send the token" in refused.body
+            assert b'"error"' not in refused.body
         assert up.ask("GET", "/health").json == {"ok": True}
         mine = {"authorization": f"Bearer {TOKEN}"}
         assert up.ask("GET", "/health", headers=mine).json["version"]

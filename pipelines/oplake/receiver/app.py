@@ -54,6 +54,7 @@ log = logging.getLogger(__name__)
 JSON = "application/json"
 LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
+TELEMETRY: Mapping[str, Signal] = {"/v1/traces": "traces", "/v1/logs": "logs"}
 DISK_FULL = 507
 BESIDE_SECONDS = 1.0  # between two looks at what else there is
 
@@ -128,8 +129,7 @@ def build_app(
     routes = [
         Route("/event", post_event, methods=["POST"]),
         Route("/events", post_events, methods=["POST"]),
-        Route("/v1/traces", telemetry("traces"), methods=["POST"]),
-        Route("/v1/logs", telemetry("logs"), methods=["POST"]),
+        *(Route(path, telemetry(signal), methods=["POST"]) for path, signal in TELEMETRY.items()),
         Route("/health", get_health, methods=["GET"]),
         Route("/stats", get_stats, methods=["GET"]),
         Route("/metrics", get_metrics, methods=["GET"]),
@@ -176,21 +176,23 @@ def _land_event(door: Door, body: bytes) -> Response:
 
 
 async def _post_telemetry(door: Door, request: Request, signal: Signal) -> Response:
-    encoding: Encoding = ENCODINGS.get(media_type(request), "json")
-    try:
-        _check_media(request, ENCODINGS)
-        return await _landed(
-            door,
-            request,
-            lambda body: Response(land_telemetry(door, body, signal, encoding), media_type=CONTENT_TYPES[encoding]),
-        )
-    except Refused as refusal:
-        code, headers = refusal.status, refusal.headers
-        if (
-            code == DISK_FULL
-        ):  # exporters try again after 503, and drop what they sent after any status they do not know
-            code, headers = 503, {"retry-after": str(RETRY_SECONDS)}
-        return Response(encode_status(refusal.message, encoding), code, headers, media_type=CONTENT_TYPES[encoding])
+    encoding = ENCODINGS[_check_media(request, ENCODINGS)]
+    return await _landed(
+        door,
+        request,
+        lambda body: Response(land_telemetry(door, body, signal, encoding), media_type=CONTENT_TYPES[encoding]),
+    )
+
+
+def _refused(scope: Scope, refusal: Refused) -> Response:
+    """The answer to a request that is refused: as OTLP has it on its paths, on all others as `{"error": ...}`."""
+    code, headers = refusal.status, refusal.headers
+    if scope["path"] not in TELEMETRY:
+        return _json({"error": refusal.message}, code, headers)
+    if code == DISK_FULL:  # exporters try again after 503, and drop what they sent after any status they do not know
+        code, headers = 503, {"retry-after": str(RETRY_SECONDS)}
+    encoding: Encoding = ENCODINGS.get(media_type(Request(scope)), "json")
+    return Response(encode_status(refusal.message, encoding), code, headers, media_type=CONTENT_TYPES[encoding])
 
 
 def _check_media(request: Request, known: Any) -> str:
@@ -241,13 +243,12 @@ class Gate:
             self._check(scope)
             await self._app(scope, receive, sending)
         except Refused as refusal:
-            response = _json({"error": refusal.message}, refusal.status, refusal.headers)
-            await response(scope, receive, sending)
+            await _refused(scope, refusal)(scope, receive, sending)
         except Exception:
             if answered:
                 raise
             log.exception("%s %s failed", scope["method"], scope["path"])
-            await _json({"error": "the receiver has a defect; its log says more"}, 500)(scope, receive, sending)
+            await _refused(scope, Refused(500, "the receiver has a defect; its log says more"))(scope, receive, sending)
         finally:
             self._requests -= 1
             path = scope["path"] if scope["path"] in self._paths else "other"

@@ -196,9 +196,8 @@ def _telemetry(signal: str, noun: str, message: str) -> dict[str, Any]:
         bad=both,
     )
     del made["responses"]["507"]
-    for code in (*_OF_BODIES, "503"):
-        if code in made["responses"]:
-            made["responses"][code]["content"] = {**both, **_json({"anyOf": [status, _ERROR]})}
+    for code in made["responses"].keys() - {"200"}:
+        made["responses"][code]["content"] = both
     return made
 
 
