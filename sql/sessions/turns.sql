@@ -1,7 +1,8 @@
 -- One row per exchange with a model, whichever way it came in, and what it cost.
 --
 -- charged_usd is what the event says that was charged. computed_usd is worked out from the entry of sessions.prices that fits
--- provider and model: the prices of the turn's day, and of its length where a provider takes more for long inputs.
+-- provider and model: the prices of the turn's day, and of its length where a provider takes more for long inputs. Own prices
+-- replace those of the list one by one: where only that of output is one's own, input costs what the list says.
 -- input_tokens include cached tokens and output_tokens include reasoning, so these are taken off before they are priced by
 -- themselves; without a price of their own they cost what all input, or output, costs. Without an entry, or where tokens of
 -- a type were used that it has no price for, the turn is_unpriced: computed_usd is null, never 0. cost_usd is what was
@@ -99,12 +100,12 @@ names AS (
 entries AS (
     SELECT
         priority,
-        source,
+        is_own,
         provider_pattern,
         model_pattern,
         min(valid_from) AS valid_from
     FROM sessions.prices
-    GROUP BY priority, source, provider_pattern, model_pattern
+    GROUP BY priority, is_own, provider_pattern, model_pattern
 ),
 
 matches AS ( -- each name is held against each pattern once, however many days there are
@@ -112,6 +113,7 @@ matches AS ( -- each name is held against each pattern once, however many days t
         names.provider,
         names.model,
         entries.priority,
+        entries.is_own,
         entries.valid_from
     FROM names
     INNER JOIN entries
@@ -120,7 +122,16 @@ matches AS ( -- each name is held against each pattern once, however many days t
             AND regexp_matches(lower(names.model), entries.model_pattern)
 ),
 
-fitting AS (
+fitting AS ( -- own entries lie over that of the list, price by price; of the list's only the first one counts
+    SELECT
+        used.day,
+        used.provider,
+        used.model,
+        matches.priority
+    FROM used
+    INNER JOIN matches ON used.provider = matches.provider AND used.model = matches.model
+    WHERE matches.is_own
+    UNION ALL
     SELECT
         used.day,
         used.provider,
@@ -129,6 +140,7 @@ fitting AS (
     FROM used
     INNER JOIN matches
         ON used.provider = matches.provider AND used.model = matches.model AND used.day >= matches.valid_from
+    WHERE NOT matches.is_own
     GROUP BY used.day, used.provider, used.model
 ),
 
@@ -136,12 +148,15 @@ rates AS (
     SELECT
         turns.day,
         turns.event_id,
-        max(price.source) AS price_source,
-        max(CASE WHEN price.token_type = 'input' THEN price.usd_per_mtok END) AS input_rate,
-        max(CASE WHEN price.token_type = 'output' THEN price.usd_per_mtok END) AS output_rate,
-        max(CASE WHEN price.token_type = 'cache_read' THEN price.usd_per_mtok END) AS cache_read_rate,
-        max(CASE WHEN price.token_type = 'cache_write' THEN price.usd_per_mtok END) AS cache_write_rate,
-        max(CASE WHEN price.token_type = 'reasoning' THEN price.usd_per_mtok END) AS reasoning_rate
+        max(CASE WHEN price.is_own THEN price.source END) AS own_source,
+        max(CASE WHEN NOT price.is_own THEN price.source END) AS list_source,
+        arg_min(price.usd_per_mtok, CASE WHEN price.token_type = 'input' THEN price.priority END) AS input_rate,
+        arg_min(price.usd_per_mtok, CASE WHEN price.token_type = 'output' THEN price.priority END) AS output_rate,
+        arg_min(price.usd_per_mtok, CASE WHEN price.token_type = 'cache_read' THEN price.priority END)
+            AS cache_read_rate,
+        arg_min(price.usd_per_mtok, CASE WHEN price.token_type = 'cache_write' THEN price.priority END)
+            AS cache_write_rate,
+        arg_min(price.usd_per_mtok, CASE WHEN price.token_type = 'reasoning' THEN price.priority END) AS reasoning_rate
     FROM turns
     INNER JOIN fitting
         ON turns.day = fitting.day AND turns.provider = fitting.provider AND turns.model = fitting.model
@@ -171,7 +186,8 @@ computed AS (
     SELECT
         counted.day,
         counted.event_id,
-        rates.price_source,
+        coalesce(rates.own_source || ' over ' || rates.list_source, rates.own_source, rates.list_source)
+            AS price_source,
         CASE
             WHEN counted.input <= counted.cache_read + counted.cache_write THEN 0
             ELSE (counted.input - counted.cache_read - counted.cache_write) * rates.input_rate
@@ -230,7 +246,7 @@ SELECT
     computed AS computed_usd, -- cost in US dollars by sessions.prices [0..]
     coalesce(charged, computed) AS cost_usd, -- cost in US dollars: as charged, else as computed [0..]
     computed IS NULL AS is_unpriced, -- whether no price was found for its tokens, so that computed_usd is null [not null]
-    price_source, -- the price list that its computed cost rests on
+    price_source, -- the price list that its computed cost rests on; `prices.csv over ...` where own prices replace some of it
     duration_ms, -- how long it took, in milliseconds [not null] [0..]
     convention -- naming convention of the span that it comes of; null for an event
 FROM costs

@@ -55,6 +55,32 @@ def test_what_was_charged_counts_and_what_has_no_price_is_unpriced(tiny: TinyLak
     assert rows[0]["price_source"] == "prices.csv"
 
 
+def test_own_prices_replace_those_of_the_list_one_by_one(tiny: TinyLake) -> None:
+    """An own price of output alone must not hide what the list says of input: the turn would be unpriced."""
+    own, _ = prices.own_entries(
+        b"provider,model,token_type,usd_per_mtok,valid_from,from_input_tokens\n"
+        b"openai,gpt-4o,output,20,2026-01-06,\n"
+        b"openai,gpt-4o*,output,999,,\n"
+        b"openai,gpt-4o,input,5,,100001\n",
+        "prices.csv",
+    )
+    tiny.prices = prices.table_of([*own, *prices.list_entries()])  # 2.50 of input, 1.25 from the cache, 10 of output
+    used = {"provider": "openai", "model": "gpt-4o", "input_tokens": 100_000, "cache_read_tokens": 40_000}
+    tiny.land(
+        turn("s", at(25), 0, output_tokens=1_000, **used),
+        turn("s", at(25), 1, output_tokens=1_000, **used | {"input_tokens": 100_001}),
+        turn("s", at(1), 2, output_tokens=1_000, **used),
+        turn("s", at(1), 3, output_tokens=1_000, **used | {"model": "gpt-4.1"}),
+    )
+    tiny.build("sessions.turns", stop=date(2026, 1, 6))
+    rows = by(tiny.ask("FROM sessions.turns"), "turn_index")
+    assert rows[0]["computed_usd"] == Decimal("0.22")  # (60,000 * 2.50 + 40,000 * 1.25 + 1,000 * 20) / 1,000,000
+    assert rows[1]["computed_usd"] == Decimal("0.370005")  # 60,001 * 5 in place of 60,000 * 2.50
+    assert rows[2]["computed_usd"] == Decimal("1.199")  # before its day the looser row holds: 1,000 * 999
+    assert rows[0]["price_source"].startswith("prices.csv over genai-prices ")
+    assert rows[3]["price_source"].startswith("genai-prices ")
+
+
 def test_tokens_without_a_price_of_their_type_are_never_free(tiny: TinyLake) -> None:
     tiny.prices = priced("provider,model,token_type,usd_per_mtok\nacme,embed,input,1\n")
     tiny.land(

@@ -3,16 +3,17 @@
 Taken over are prices of text tokens, with their dates and their tiers of input length. Left out is what no turn tells:
 prices by the time of day, by service tier, of images, audio, searches and hours. Nothing here computes a cost.
 
-Own rows stand in `prices.csv` of the home, and go before the list's wherever both have a price at that date:
+Own rows stand in `prices.csv` of the home. Each goes before the list's price of the same type of token at that date,
+and leaves the list's other prices of the model as they are:
 
     provider,model,token_type,usd_per_mtok,valid_from,from_input_tokens
     ollama,gpt-oss:*,input,0.05,,
     openai,gpt-5.2,output,12.50,2026-03-01,
 
 `*` in a provider or model stands for any text. `token_type` is input, output, cache_read, cache_write or reasoning;
-without the last three their tokens cost what input and output cost. `valid_from` (default: always) and
-`from_input_tokens` (default: 0, for calls with at least so many input tokens) may be left out. A row that cannot be
-used is named, with its line and the reason; the others stand.
+where nobody has a price of the last three, their tokens cost what input and output cost. `valid_from` (default:
+always) and `from_input_tokens` (default: 0, for calls with at least so many input tokens) may be left out. A row that
+cannot be used is named, with its line and the reason; the others stand.
 """
 
 from __future__ import annotations
@@ -62,6 +63,12 @@ PRICES = TableSpec(
     columns=(
         Column("priority", pa.int64(), "the entry; of those that fit a turn the lowest counts", is_nullable=False),
         Column("source", pa.string(), "genai-prices with its version, or prices.csv", is_nullable=False),
+        Column(
+            "is_own",
+            pa.bool_(),
+            "whether it stands in prices.csv: it replaces only the price of its token type",
+            is_nullable=False,
+        ),
         Column("provider", pa.string(), "who serves the model", is_nullable=False),
         Column("model", pa.string(), "the model", is_nullable=False),
         Column("provider_pattern", pa.string(), "what a turn's provider matches, in lower case", is_nullable=False),
@@ -101,6 +108,7 @@ class Entry:
     provider_pattern: str
     model_pattern: str
     periods: dict[str, list[_Period]] = field(default_factory=dict)  # by token type, ascending
+    is_own: bool = False
 
 
 def fingerprint(own: Path) -> str:
@@ -133,6 +141,7 @@ def _rows(entry: Entry, priority: int) -> Iterator[dict[str, object]]:
                 yield {
                     "priority": priority,
                     "source": entry.source,
+                    "is_own": entry.is_own,
                     "provider": entry.provider,
                     "model": entry.model,
                     "provider_pattern": entry.provider_pattern,
@@ -353,7 +362,7 @@ def _own_grouped(source: str, own: Iterable[_OwnRow]) -> list[Entry]:
     for row in sorted(own, key=lambda row: ("*" in row.model, "*" in row.provider, *row.key)):
         entry = entries.setdefault(
             (row.provider, row.model),
-            Entry(source, row.provider, row.model, _own_pattern(row.provider), _own_pattern(row.model)),
+            Entry(source, row.provider, row.model, _own_pattern(row.provider), _own_pattern(row.model), is_own=True),
         )
         periods = entry.periods.setdefault(row.token_type, [])
         if not periods or periods[-1].valid_from != row.valid_from:
