@@ -1,7 +1,8 @@
 -- What was spent on each day (UTC), by user, agent, project, provider, model and tier, and how much of the budgets that is.
 --
 -- A row counts turns by all of these. Calls of tools that were charged stand in rows of their own, without provider, model
--- and tier; user and agent are those of the turn that made the call, and so is the project where the call names none.
+-- and tier; user and agent are those of the turn that made the call, on its day or the day before, and so is the project
+-- where the call names none.
 -- Costs are exact: the sum of a day is that of cost_usd in sessions.turns and of charged_usd in sessions.tool_calls.
 -- Turns whose cost nobody knows are counted in uncosted_turn_count, and are not in cost_usd.
 --
@@ -13,7 +14,7 @@
 --
 -- grain: day, user_id, agent_id, project_id, provider, model, tier
 -- partition: day
--- window: 0..0
+-- window: -1..0, sessions.tool_calls 0..0
 -- question: What did each user spend in all, and on what?
 -- sql:
 --   SELECT user_id, coalesce(model, 'tools') AS what, sum(turn_count) AS turn_count, sum(cost_usd) AS cost_usd
@@ -28,7 +29,7 @@
 WITH turns AS (
     SELECT *
     FROM sessions.turns
-    WHERE day BETWEEN $start AND $stop
+    WHERE day BETWEEN $start - 1 AND $stop
 ),
 
 tools AS (
@@ -69,12 +70,13 @@ spent AS (
         charged_usd,
         cost_usd
     FROM turns
+    WHERE day BETWEEN $start AND $stop
     UNION ALL
     SELECT
         tools.day,
-        makers.user_id,
-        makers.agent_id,
-        coalesce(tools.project_id, makers.project_id) AS project_id,
+        coalesce(maker.user_id, before_midnight.user_id) AS user_id,
+        coalesce(maker.agent_id, before_midnight.agent_id) AS agent_id,
+        coalesce(tools.project_id, maker.project_id, before_midnight.project_id) AS project_id,
         NULL AS provider,
         NULL AS model,
         NULL AS tier,
@@ -89,8 +91,13 @@ spent AS (
         tools.charged_usd,
         tools.charged_usd AS cost_usd
     FROM tools
-    LEFT JOIN makers
-        ON tools.day = makers.day AND tools.session_id = makers.session_id AND tools.turn_index = makers.turn_index
+    LEFT JOIN makers AS maker
+        ON tools.day = maker.day AND tools.session_id = maker.session_id AND tools.turn_index = maker.turn_index
+    LEFT JOIN makers AS before_midnight
+        ON
+            tools.day - 1 = before_midnight.day
+            AND tools.session_id = before_midnight.session_id
+            AND tools.turn_index = before_midnight.turn_index
 ),
 
 summed AS (

@@ -118,6 +118,29 @@ def test_costs_agree_with_turns_and_tools(by_hand: TinyLake) -> None:
     assert row["days"] == row["sessions"] == row["parts"] == Decimal("0.1371")
 
 
+def test_a_call_after_midnight_is_paid_by_whom_its_turn_served(tiny: TinyLake) -> None:
+    """A day's turns alone would leave it to nobody, and hold the user's budget against less than was spent."""
+    tiny.budgets = {"user": Decimal("0.01"), "project": Decimal("0.01")}
+    tiny.land(
+        turn("s", at(23.9), 3, user_id="ann", agent_id="a", project_id="shop", charged_usd=0.005),
+        tool_call("s", at(24.1), 3, charged_usd=0.02),
+        turn("s", at(24.2), 4, user_id="ann", agent_id="a", project_id="shop", charged_usd=0.005),
+        tool_call("s", at(24.3), 4, charged_usd=0.04, project_id="lab"),
+        tool_call("s", at(48.1), 3, charged_usd=0.08),  # two days later it is another one's, whoever that was
+    )
+    tiny.build(stop=DAY + 2 * ONE)
+    told = tiny.ask(
+        "SELECT day, user_id, agent_id, project_id, cost_usd FROM sessions.cost_days WHERE tool_call_count > 0"
+    )
+    assert sorted(map(tuple, (row.values() for row in told)), key=lambda row: row[-1]) == [
+        (DAY + ONE, "ann", "a", "shop", Decimal("0.02")),
+        (DAY + ONE, "ann", "a", "lab", Decimal("0.04")),
+        (DAY + 2 * ONE, None, None, None, Decimal("0.08")),
+    ]
+    breaches = tiny.ask("SELECT day, name, spent_usd FROM sessions.budget_breaches WHERE scope = 'user'")
+    assert breaches == [{"day": DAY + ONE, "name": "ann", "spent_usd": Decimal("0.065")}]
+
+
 @pytest.mark.parametrize(
     ("happened", "ending"),
     [
