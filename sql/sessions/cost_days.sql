@@ -111,11 +111,11 @@ summed AS (
         tier,
         CAST(sum(turn_count) AS BIGINT) AS turn_count,
         CAST(sum(tool_call_count) AS BIGINT) AS tool_call_count,
-        TRY_CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
-        TRY_CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-        TRY_CAST(sum(cache_read_tokens) AS BIGINT) AS cache_read_tokens,
-        TRY_CAST(sum(cache_write_tokens) AS BIGINT) AS cache_write_tokens,
-        TRY_CAST(sum(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
+        CAST(least(sum(input_tokens), 9223372036854775807) AS BIGINT) AS input_tokens, -- absurd counts end at what a column holds
+        CAST(least(sum(output_tokens), 9223372036854775807) AS BIGINT) AS output_tokens,
+        CAST(least(sum(cache_read_tokens), 9223372036854775807) AS BIGINT) AS cache_read_tokens,
+        CAST(least(sum(cache_write_tokens), 9223372036854775807) AS BIGINT) AS cache_write_tokens,
+        CAST(least(sum(reasoning_tokens), 9223372036854775807) AS BIGINT) AS reasoning_tokens,
         CAST(sum(uncosted_turn_count) AS BIGINT) AS uncosted_turn_count,
         sum(charged_usd) AS charged_usd,
         sum(cost_usd) AS cost_usd

@@ -73,11 +73,11 @@ of_turns AS (
         arg_min(project_id, CASE WHEN project_id IS NOT NULL THEN nth END) AS project_id,
         count(event_id) AS turn_count,
         count(CASE WHEN cost_usd IS NULL THEN event_id END) AS uncosted_turn_count,
-        TRY_CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
-        TRY_CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-        TRY_CAST(sum(cache_read_tokens) AS BIGINT) AS cache_read_tokens,
-        TRY_CAST(sum(cache_write_tokens) AS BIGINT) AS cache_write_tokens,
-        TRY_CAST(sum(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
+        CAST(least(sum(input_tokens), 9223372036854775807) AS BIGINT) AS input_tokens, -- absurd counts end at what a column holds
+        CAST(least(sum(output_tokens), 9223372036854775807) AS BIGINT) AS output_tokens,
+        CAST(least(sum(cache_read_tokens), 9223372036854775807) AS BIGINT) AS cache_read_tokens,
+        CAST(least(sum(cache_write_tokens), 9223372036854775807) AS BIGINT) AS cache_write_tokens,
+        CAST(least(sum(reasoning_tokens), 9223372036854775807) AS BIGINT) AS reasoning_tokens,
         sum(cost_usd) AS cost_usd,
         CAST(sum(TRY_CAST(duration_ms AS DECIMAL(18, 3))) AS DOUBLE) AS duration_ms
     FROM turns

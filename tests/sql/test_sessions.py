@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sql.tiny_lake import DAY, TinyLake, at, compute, session_event, tool_call, turn
 
+from oplake.events import INT_MAX
 from oplake.models.model import Models
 
 ONE = timedelta(days=1)
@@ -139,6 +140,15 @@ def test_a_call_after_midnight_is_paid_by_whom_its_turn_served(tiny: TinyLake) -
     ]
     breaches = tiny.ask("SELECT day, name, spent_usd FROM sessions.budget_breaches WHERE scope = 'user'")
     assert breaches == [{"day": DAY + ONE, "name": "ann", "spent_usd": Decimal("0.065")}]
+
+
+def test_absurd_counts_of_tokens_are_neither_nothing_nor_a_broken_promise(tiny: TinyLake) -> None:
+    """Their sum is past what a column holds: as null it failed the check of the whole day, and a session had used 0."""
+    tiny.land(*(turn("s", at(23 + n), n, input_tokens=INT_MAX, output_tokens=7) for n in range(3)))
+    tiny.build(stop=DAY + ONE)
+    for table in ("cost_days", "session_days", "sessions"):
+        for row in tiny.ask(f"FROM sessions.{table}"):
+            assert (row["input_tokens"], row["output_tokens"]) == (INT_MAX, 7 * row["turn_count"])
 
 
 @pytest.mark.parametrize(
