@@ -1,10 +1,10 @@
 -- Whether agents are as often right as they believe: what was stated against what came of it, in ten bins of confidence.
 --
 -- Two kinds of statements, by source: the confidence of the steps of an action, and what a session says of itself by an event
--- `confidence` (detail.score of 0 to 100; one of 1 or less is taken for a fraction). The outcome of a step is the success
--- score of its action; actions without an expectation or an error have only a neutral score and are left out. The outcome of
--- a session is how it ended: 1 for `done`, 0 for `error` and `escalation`; one that did not say is left out. Steps of one
--- action share its outcome, so that they are fewer witnesses than they are rows.
+-- `confidence` (detail.score of 0 to 100; one below 1, or 1.0 with its point, is taken for a fraction). The outcome of a step
+-- is the success score of its action; actions without an expectation or an error have only a neutral score and are left out.
+-- The outcome of a session is how it ended: 1 for `done`, 0 for `error` and `escalation`; one that did not say is left out.
+-- Steps of one action share its outcome, so that they are fewer witnesses than they are rows.
 --
 -- Rows are of the seven days that end with the day, by the day of the action or of the statement; they overlap and must not be
 -- added up. brier_score and expected_calibration_error are those of the source over all its bins, and the same in each:
@@ -46,6 +46,7 @@ scores AS (
     SELECT
         day,
         session_id,
+        json_extract_string(detail, '$.score') AS stated,
         TRY_CAST(json_extract_string(detail, '$.score') AS DOUBLE) AS score
     FROM landed.session_events
     WHERE day BETWEEN $start - 6 AND $stop AND event_type = 'confidence'
@@ -86,7 +87,12 @@ statements AS (
     SELECT
         days.day,
         'session' AS source,
-        CAST(CASE WHEN scores.score > 1 THEN scores.score / 100 ELSE scores.score END AS DECIMAL(10, 9)) AS confidence,
+        CAST(
+            CASE
+                WHEN scores.score > 1 OR scores.stated = '1' THEN scores.score / 100
+                ELSE scores.score
+            END AS DECIMAL(10, 9)
+        ) AS confidence,
         CAST(CASE WHEN endings.ending = 'done' THEN 1 ELSE 0 END AS DECIMAL(10, 9)) AS outcome
     FROM days
     INNER JOIN scores ON scores.day BETWEEN days.day - 6 AND days.day

@@ -162,6 +162,8 @@ def test_sessions_are_held_against_how_they_ended(tiny: TinyLake) -> None:
     for name, score, ending in (
         ("hundred", 80, "done"),
         ("fraction", 0.75, "error"),
+        ("one of a hundred", 1, "error"),
+        ("all of it", 1.0, "done"),
         ("escalated", 70, "escalation"),
         ("silent", 90, "artifact"),
         ("beyond", 101, "done"),
@@ -173,7 +175,12 @@ def test_sessions_are_held_against_how_they_ended(tiny: TinyLake) -> None:
     tiny.build(stop=DAY + ONE)
     told = tiny.ask("SELECT day, bin, statement_count, mean_outcome FROM sessions.confidence_calibration ORDER BY ALL")
     ended_on = DAY + ONE  # on the day of the statements none of them had
-    assert [tuple(row.values()) for row in told] == [(ended_on, 7, 2, 0.0), (ended_on, 8, 1, 1.0)]
+    assert [tuple(row.values()) for row in told] == [
+        (ended_on, 0, 1, 0.0),
+        (ended_on, 7, 2, 0.0),
+        (ended_on, 8, 1, 1.0),
+        (ended_on, 9, 1, 1.0),
+    ]
 
 
 @pytest.mark.slow
