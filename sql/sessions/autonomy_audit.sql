@@ -25,10 +25,10 @@ WITH events AS (
         turn_index,
         CASE WHEN ts_suspect THEN received_at ELSE ts END AS happened_at,
         content,
-        TRY_CAST(json_extract_string(detail, '$.level') AS BIGINT) AS autonomy_level,
+        TRY_CAST(regexp_extract(json_extract_string(detail, '$.level'), '\d+', 0) AS BIGINT) AS autonomy_level, -- 4, "4" or "L4"
         json_extract_string(detail, '$.action') AS action,
         json_extract_string(detail, '$.details') AS details,
-        json_extract_string(detail, '$.checkpoint_id') AS checkpoint_id
+        nullif(json_extract_string(detail, '$.checkpoint_id'), '') AS checkpoint_id
     FROM landed.session_events
     WHERE day BETWEEN $start - 1 AND $stop AND event_type IN ('audit', 'checkpoint')
 ),

@@ -29,7 +29,7 @@ WITH turns AS (
         row_number() OVER (PARTITION BY day, session_id ORDER BY turn_index, happened_at, event_id) AS nth,
         row_number() OVER (PARTITION BY day, session_id ORDER BY turn_index DESC, happened_at DESC, event_id DESC)
             AS nth_last,
-        coalesce(tier = 'reasoning', FALSE) AS is_reasoning
+        coalesce(lower(tier) = 'reasoning', FALSE) AS is_reasoning
     FROM sessions.turns
     WHERE day BETWEEN $start AND $stop
 ),

@@ -119,6 +119,13 @@ def test_costs_agree_with_turns_and_tools(by_hand: TinyLake) -> None:
     assert row["days"] == row["sessions"] == row["parts"] == Decimal("0.1371")
 
 
+def test_streaks_count_whichever_way_the_tier_is_written(tiny: TinyLake) -> None:
+    tiny.land(*(turn("s", at(1 + n), n, tier=("Reasoning", "reasoning")[n % 2]) for n in range(6)))
+    tiny.build()
+    (row,) = tiny.ask("FROM sessions.sessions")
+    assert (row["longest_reasoning_streak"], row["has_long_reasoning_streak"]) == (6, True)
+
+
 def test_a_call_after_midnight_is_paid_by_whom_its_turn_served(tiny: TinyLake) -> None:
     """A day's turns alone would leave it to nobody, and hold the user's budget against less than was spent."""
     tiny.budgets = {"user": Decimal("0.01"), "project": Decimal("0.01")}

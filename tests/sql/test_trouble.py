@@ -234,6 +234,7 @@ def test_what_was_done_on_its_own_and_where_one_could_go_back_to(tiny: TinyLake)
         session_event("s", at(6), "audit", content="Dropped", detail={"level": "3", "checkpoint_id": "c-0"}),
         session_event("s", at(7), "audit", detail={"level": 2, "action": "look"}),
         session_event("alone", at(8), "audit", detail={"level": 5, "action": "leap"}),
+        session_event("s", at(9), "audit", detail={"level": "L3", "action": "move", "checkpoint_id": ""}),
     )
     tiny.build("sessions.autonomy_audit")
     rows = tiny.ask("FROM sessions.autonomy_audit ORDER BY happened_at")
@@ -243,7 +244,8 @@ def test_what_was_done_on_its_own_and_where_one_could_go_back_to(tiny: TinyLake)
         (4, "deploy", None, "bare"),
         (3, "Dropped", None, "c-0"),
         (5, "leap", None, None),
+        (3, "move", None, "bare"),
     ]
-    assert [row["is_checkpoint_stated"] for row in rows] == [False, False, False, True, False]
+    assert [row["is_checkpoint_stated"] for row in rows] == [False, False, False, True, False, False]
     assert rows[2]["details"] == '{"to":"live"}'
     assert [row["is_blocked"] for row in rows[:3]] == [None, True, None]
