@@ -120,6 +120,19 @@ def test_what_was_spooled_follows_in_order_and_once(home: Path, there: Settings)
     assert not segments(spool_of(home, url))
 
 
+def test_the_end_of_a_recorder_tries_once_more(home: Path, there: Settings, monkeypatch: Any) -> None:
+    """Forbids giving up on a receiver that was down: with nobody to record after it, nothing would ever be sent."""
+    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 600.0)
+    monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 600.0)
+    port = free_port()
+    recorder = Recorder(URL.format(port=port))
+    assert recorder.note("u", "one")
+    until(lambda: recorder._forwarder is not None and recorder._forwarder._is_down)
+    with receiving(there, port=port):
+        recorder.close()
+        assert notes(there.home) == ["one"]
+
+
 @pytest.mark.usefixtures("quick")
 def test_an_answer_that_is_lost_makes_no_event_twice(home: Path, there: Settings, monkeypatch: Any) -> None:
     """It is sent again, with the same ids; only the lake can know that it has it."""

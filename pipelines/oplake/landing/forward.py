@@ -147,6 +147,7 @@ class Forwarder:
         self._wakes = threading.Event()
         self._stops = threading.Event()
         self._is_down = False
+        self._until = 0.0  # a last try may take, once it is told to stop
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
@@ -161,9 +162,9 @@ class Forwarder:
     def close(self, timeout: float = CLOSE_SECONDS) -> bool:
         """Waits until all is sent, while the receiver takes it and for so many seconds at most; returns whether it is.
 
-        What is not sent yet follows with the next recorder for this receiver.
+        A receiver that was down is tried once more. What is not sent yet follows with the next recorder for it.
         """
-        deadline = time.monotonic() + timeout
+        self._until = deadline = time.monotonic() + timeout
         while self._thread is not None and not self._is_down and self.waiting() and time.monotonic() < deadline:
             self._wakes.set()
             time.sleep(0.01)
@@ -196,8 +197,8 @@ class Forwarder:
                 self._stops.wait(min(max(wait, after), LONGEST_WAIT_SECONDS))
                 wait = min(2 * wait, LONGEST_WAIT_SECONDS)
         if self._descriptor is not None:
-            with contextlib.suppress(OSError):  # the next one tidies up
-                forward(self.spool, self._client, should_stop=lambda: True)
+            with contextlib.suppress(LandingError, OSError):  # it is still down, or the next one tidies up
+                forward(self.spool, self._client, should_stop=lambda: time.monotonic() > self._until)
         self._let_go()
 
     def _let_go(self) -> None:
