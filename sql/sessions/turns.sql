@@ -4,9 +4,10 @@
 -- provider and model: the prices of the turn's day, and of its length where a provider takes more for long inputs. Own prices
 -- replace those of the list one by one: where only that of output is one's own, input costs what the list says.
 -- input_tokens include cached tokens and output_tokens include reasoning, so these are taken off before they are priced by
--- themselves; without a price of their own they cost what all input, or output, costs. Without an entry, or where tokens of
--- a type were used that it has no price for, the turn is_unpriced: computed_usd is null, never 0. cost_usd is what was
--- charged, else what was computed; null when neither is known.
+-- themselves; without a price of their own they cost what all input, or output, costs. Some providers take more for what the
+-- cache keeps for an hour: of an event, that is `extra.cache_write_1h_tokens`, a part of cache_write_tokens. Without an entry,
+-- or where tokens of a type were used that it has no price for, the turn is_unpriced: computed_usd is null, never 0. cost_usd
+-- is what was charged, else what was computed; null when neither is known.
 --
 -- Costs are exact decimals, rounded once, for each turn, to a billionth of a dollar: so sums agree wherever they are taken.
 -- New prices change no turn that is here already (see `oplake reprice`). Fees per request, of images, audio and searches, and
@@ -48,6 +49,10 @@ WITH turns AS ( -- every source of turns is united here, and nowhere else
         output_tokens,
         cache_read_tokens,
         cache_write_tokens,
+        least(
+            greatest(coalesce(TRY_CAST(json_extract_string(extra, '$.cache_write_1h_tokens') AS BIGINT), 0), 0),
+            cache_write_tokens
+        ) AS cache_write_1h_tokens,
         reasoning_tokens,
         charged_usd,
         duration_ms,
@@ -74,6 +79,7 @@ WITH turns AS ( -- every source of turns is united here, and nowhere else
         output_tokens,
         cache_read_tokens,
         cache_write_tokens,
+        0 AS cache_write_1h_tokens, -- no convention tells them apart
         reasoning_tokens,
         charged_usd,
         duration_ms,
@@ -156,6 +162,8 @@ rates AS (
             AS cache_read_rate,
         arg_min(price.usd_per_mtok, CASE WHEN price.token_type = 'cache_write' THEN price.priority END)
             AS cache_write_rate,
+        arg_min(price.usd_per_mtok, CASE WHEN price.token_type = 'cache_write_1h' THEN price.priority END)
+            AS cache_write_1h_rate,
         arg_min(price.usd_per_mtok, CASE WHEN price.token_type = 'reasoning' THEN price.priority END) AS reasoning_rate
     FROM turns
     INNER JOIN fitting
@@ -178,6 +186,7 @@ counted AS ( -- as decimals, which hold a price times any count
         CAST(output_tokens AS DECIMAL(19, 0)) AS output,
         CAST(cache_read_tokens AS DECIMAL(19, 0)) AS cache_read,
         CAST(cache_write_tokens AS DECIMAL(19, 0)) AS cache_write,
+        CAST(cache_write_1h_tokens AS DECIMAL(19, 0)) AS cache_write_1h,
         CAST(reasoning_tokens AS DECIMAL(19, 0)) AS reasoning
     FROM turns
 ),
@@ -197,8 +206,12 @@ computed AS (
             ELSE counted.cache_read * coalesce(rates.cache_read_rate, rates.input_rate)
         END
         + CASE
-            WHEN counted.cache_write = 0 THEN 0
-            ELSE counted.cache_write * coalesce(rates.cache_write_rate, rates.input_rate)
+            WHEN counted.cache_write = counted.cache_write_1h THEN 0
+            ELSE (counted.cache_write - counted.cache_write_1h) * coalesce(rates.cache_write_rate, rates.input_rate)
+        END
+        + CASE
+            WHEN counted.cache_write_1h = 0 THEN 0
+            ELSE counted.cache_write_1h * coalesce(rates.cache_write_1h_rate, rates.cache_write_rate, rates.input_rate)
         END
         + CASE
             WHEN counted.output <= counted.reasoning THEN 0
@@ -241,6 +254,7 @@ SELECT
     output_tokens, -- tokens written, reasoning included [not null] [0..]
     cache_read_tokens, -- input tokens read from the provider's cache [not null] [0..]
     cache_write_tokens, -- input tokens written to the provider's cache [not null] [0..]
+    cache_write_1h_tokens, -- those of them that it keeps for an hour, where that is known [not null] [0..]
     reasoning_tokens, -- output tokens spent on reasoning [not null] [0..]
     charged AS charged_usd, -- cost in US dollars as charged, where the event says it; null from a billion on [0..]
     computed AS computed_usd, -- cost in US dollars by sessions.prices [0..]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
@@ -29,6 +30,7 @@ acme,swift,input,1,2026-01-05,
 acme,swift,input,3,2026-01-05,200001
 acme,swift,output,10,,
 acme,swift,cache_read,0.2,,
+acme,swift,cache_write_1h,9,,
 acme,swift,reasoning,12.5,2026-01-06,
 acme,swift*,input,100,,
 acme,swift*,output,100,,
@@ -116,6 +118,8 @@ def test_absurd_counts_and_charges_stop_no_other_turn(tiny: TinyLake) -> None:
                 "output_tokens": st.integers(0, 10**6),
                 "cache_read_tokens": st.integers(0, 10**6),
                 "cache_write_tokens": st.integers(0, 10**3),
+                "extra": st.sampled_from(["{}", '{"cache_write_1h_tokens":"many"}', '{"cache_write_1h_tokens":-1}'])
+                | st.integers(0, 10**3).map('{{"cache_write_1h_tokens":{}}}'.format),
                 "reasoning_tokens": st.integers(0, 10**6),
             }
         ),
@@ -149,11 +153,15 @@ def _cost(turn: dict[str, Any]) -> Decimal | None:
     else:
         input_rate = output_rate = cached_rate = reasoning_rate = Decimal(100)
     plain = max(turn["input_tokens"] - turn["cache_read_tokens"] - turn["cache_write_tokens"], 0)
+    said = json.loads(turn["extra"]).get("cache_write_1h_tokens", 0)
+    kept = min(max(said, 0) if isinstance(said, int) else 0, turn["cache_write_tokens"])
+    kept_rate = Decimal(9) if model == "swift" else input_rate
     written = max(turn["output_tokens"] - turn["reasoning_tokens"], 0)
     usd = (
         plain * input_rate
         + turn["cache_read_tokens"] * cached_rate
-        + turn["cache_write_tokens"] * input_rate
+        + (turn["cache_write_tokens"] - kept) * input_rate
+        + kept * kept_rate
         + written * output_rate
         + turn["reasoning_tokens"] * reasoning_rate
     ) / 1_000_000
@@ -197,9 +205,10 @@ def test_the_list_is_read_as_its_makers_read_it(tiny: TinyLake) -> None:
             "cache_read_tokens": cache_read,
             "cache_write_tokens": dice.choice([0, dice.randrange(input_tokens - cache_read + 1)]),
         }
+        kept = {"cache_write_1h_tokens": dice.choice([0, dice.randrange(usage["cache_write_tokens"] + 1)])}
         at_noon = datetime.combine(day, time(12), UTC)
-        tiny.land(turn("s", at_noon, number, provider=provider, model=model, **usage))
-        expected[number] = _as_listed(provider, model, at_noon, usage)
+        tiny.land(turn("s", at_noon, number, provider=provider, model=model, **usage, extra=kept))
+        expected[number] = _as_listed(provider, model, at_noon, usage | kept)
     tiny.prices = prices.table_of(prices.list_entries())
     tiny.build("sessions.turns", start=days[0], stop=days[-1])
     got = tiny.ask("SELECT turn_index, computed_usd FROM sessions.turns")

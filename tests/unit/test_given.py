@@ -64,7 +64,10 @@ def test_a_name_in_full_goes_before_a_pattern_wherever_they_stand() -> None:
     [
         ("acme,m,input", "has 3 cells for 6 columns"),
         (",m,input,1,,", "provider is empty"),
-        ("acme,m,inputs,1,,", "token_type is 'inputs'; there are input, output, cache_read, cache_write, reasoning"),
+        (
+            "acme,m,inputs,1,,",
+            "token_type is 'inputs'; there are input, output, cache_read, cache_write, cache_write_1h, reasoning",
+        ),
         ('acme,m,input,"1,5",,', "usd_per_mtok is '1,5', not a number such as 0.25"),
         ("acme,m,input,-1,,", "usd_per_mtok is -1; it must be from 0 to below 1,000,000"),
         ("acme,m,input,NaN,,", "usd_per_mtok is NaN; it must be from 0 to below 1,000,000"),

@@ -21,7 +21,7 @@ from tests.landed_events import rows, take_in
 from oplake.cli.claude_code import estimate, show
 from oplake.landing.importers import Imported, NotImportable
 from oplake.landing.importers.claude_code import import_claude_code
-from oplake.landing.importers.claude_code.history import History, ModelUse
+from oplake.landing.importers.claude_code.history import History, ModelUse, Tokens
 from oplake.landing.segments import segments
 from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
@@ -636,7 +636,7 @@ def test_a_file_that_cannot_be_read_stops_no_other(put: Callable[..., Path], imp
 
 
 def test_a_model_without_a_price_is_unpriced_never_0() -> None:
-    use = ModelUse(turns=2, uncharged=[(1_000_000, 0, 0, 0), (0, 1_000_000, 0, 0)])
+    use = ModelUse(turns=2, uncharged=[Tokens(1_000_000, 0, 0, 0, 0), Tokens(0, 1_000_000, 0, 0, 0)])
     cost = estimate(
         {
             ("anthropic", "claude-opus-4-1-20250805", "2026-02-03"): use,
@@ -645,6 +645,13 @@ def test_a_model_without_a_price_is_unpriced_never_0() -> None:
     )
     assert cost.by_model == {("anthropic", "claude-opus-4-1-20250805"): Decimal(90)}
     assert cost.unpriced == {"house-model": 2}
+
+
+def test_what_the_cache_keeps_for_an_hour_costs_more() -> None:
+    """Forbids pricing all that is written to the cache alike: of a long session that is most of what it costs."""
+    kept = Tokens(input=1_000_000, output=0, cache_read=0, cache_write=1_000_000, cache_write_1h=400_000)
+    cost = estimate({("anthropic", "claude-opus-4-5-20251101", "2026-02-03"): ModelUse(turns=1, uncharged=[kept])})
+    assert cost.usd == Decimal("0.6") * Decimal("6.25") + Decimal("0.4") * 10
 
 
 def test_the_summary_says_it_all_in_80_columns(put: Callable[..., Path], imported: Import) -> None:

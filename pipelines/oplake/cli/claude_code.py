@@ -48,6 +48,8 @@ def estimate(models: Mapping[tuple[str, str, str], ModelUse]) -> Estimate:
     """What turns cost, by provider, model and day; a model without a price is unpriced, never 0."""
     from genai_prices import Usage, calc_price
 
+    from oplake.landing.importers.claude_code.history import Tokens
+
     found = Estimate()
     for (provider, model, day), use in models.items():
         cost = Decimal(str(use.charged_usd))
@@ -65,14 +67,9 @@ def estimate(models: Mapping[tuple[str, str, str], ModelUse]) -> Estimate:
                     continue
             else:
                 has_tiers = not isinstance(price.input_mtok, Decimal)
-                parts = use.uncharged if has_tiers else [tuple(map(sum, zip(*use.uncharged, strict=True)))]
-                for input_tokens, output_tokens, cache_read_tokens, cache_write_tokens in parts:
-                    usage = Usage(
-                        input_tokens=input_tokens,
-                        output_tokens=output_tokens,
-                        cache_read_tokens=cache_read_tokens,
-                        cache_write_tokens=cache_write_tokens,
-                    )
+                parts = use.uncharged if has_tiers else [Tokens(*map(sum, zip(*use.uncharged, strict=True)))]
+                for tokens in parts:
+                    usage = Usage(**{f"{name}_tokens": count for name, count in tokens._asdict().items()})
                     cost += price.calc_price(usage)["total_price"]
         found.by_model[provider, model] = found.by_model.get((provider, model), Decimal(0)) + cost
     return found

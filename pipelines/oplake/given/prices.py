@@ -10,10 +10,11 @@ and leaves the list's other prices of the model as they are:
     ollama,gpt-oss:*,input,0.05,,
     openai,gpt-5.2,output,12.50,2026-03-01,
 
-`*` in a provider or model stands for any text. `token_type` is input, output, cache_read, cache_write or reasoning;
-where nobody has a price of the last three, their tokens cost what input and output cost. `valid_from` (default:
-always) and `from_input_tokens` (default: 0, for calls with at least so many input tokens) may be left out. A row that
-cannot be used is named, with its line and the reason; the others stand.
+`*` in a provider or model stands for any text. `token_type` is input, output, cache_read, cache_write, cache_write_1h
+(what is kept for an hour, where that costs more) or reasoning. Where nobody has a price for what is kept for an hour it
+costs what cache_write costs; where nobody has one of the others, their tokens cost what input and output cost.
+`valid_from` (default: always) and `from_input_tokens` (default: 0, for calls with at least so many input tokens) may be
+left out. A row that cannot be used is named, with its line and the reason; the others stand.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ TOKEN_TYPES: Mapping[str, str] = {
     "output": "output_mtok",
     "cache_read": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
     "reasoning": "output_reasoning_mtok",
 }
 """Our name of each type of token that is priced, and the list's."""
@@ -73,7 +75,7 @@ PRICES = TableSpec(
         Column("model", pa.string(), "the model", is_nullable=False),
         Column("provider_pattern", pa.string(), "what a turn's provider matches, in lower case", is_nullable=False),
         Column("model_pattern", pa.string(), "what a turn's model matches, in lower case", is_nullable=False),
-        Column("token_type", pa.string(), "input, output, cache_read, cache_write or reasoning", is_nullable=False),
+        Column("token_type", pa.string(), ", ".join(TOKEN_TYPES), is_nullable=False),
         Column("valid_from", pa.date32(), "first day (UTC) of the price", is_nullable=False),
         Column("valid_until", pa.date32(), "first day (UTC) on which it does not hold any more; null: it holds"),
         Column("from_input_tokens", pa.int64(), "fewest input tokens of a turn that pays it", is_nullable=False),

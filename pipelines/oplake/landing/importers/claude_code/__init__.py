@@ -34,7 +34,7 @@ import msgspec
 
 from oplake.landing.importers import START, Imported, Intake, OfPiece, Place, Progress, midnight
 from oplake.landing.importers.claude_code.files import File, sessions
-from oplake.landing.importers.claude_code.history import History, ModelUse, ToolUse
+from oplake.landing.importers.claude_code.history import History, ModelUse, Tokens, ToolUse
 from oplake.landing.importers.claude_code.lines import (
     ARG_CHARS,
     TEXT_CHARS,
@@ -510,7 +510,8 @@ class _Reader:
         use.cache_read_tokens += cache_read
         use.cache_write_tokens += cache_write
         if answer.charged_usd is None:
-            use.uncharged.append((input_tokens, tokens["output_tokens"], cache_read, cache_write))
+            priced = (input_tokens, tokens["output_tokens"], cache_read, cache_write, min(tokens["1h"], cache_write))
+            use.uncharged.append(Tokens(*priced))
         else:
             use.charged_usd += answer.charged_usd
 

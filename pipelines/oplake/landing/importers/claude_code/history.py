@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass
@@ -12,6 +13,16 @@ class ToolUse:
 
     calls: int = 0
     failures: int = 0
+
+
+class Tokens(NamedTuple):
+    """The tokens of a turn; what was read from and written to the cache is part of the input."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+    cache_write_1h: int  # of cache_write: what is kept for an hour
 
 
 @dataclass
@@ -24,7 +35,7 @@ class ModelUse:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     charged_usd: float = 0.0
-    uncharged: list[tuple[int, int, int, int]] = field(default_factory=list)  # turns to be priced: the four above
+    uncharged: list[Tokens] = field(default_factory=list)  # turns to be priced
 
 
 @dataclass
