@@ -63,7 +63,8 @@ SELECT
     coalesce(said.requested_tools, CAST([] AS VARCHAR[])) AS requested_tools, -- tools that the answer asks for [not null]
     tree.trace_id, -- the trace, in hex [not null]
     tree.span_id, -- the span, in hex [not null]
-    tree.action_id -- the action that it was made for, in otel.actions
+    coalesce(tree.own_action_id, tree.action_id) AS action_id -- the action that it was made for, in otel.actions; its own, where an
+    -- agent alone tells its usage
 FROM trees AS tree
 INNER JOIN otel.spans AS span ON tree.day = span.day AND tree.event_id = span.event_id
 LEFT JOIN otel.messages AS said ON tree.day = said.day AND tree.event_id = said.event_id

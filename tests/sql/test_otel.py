@@ -350,6 +350,17 @@ def test_no_token_counts_twice(tiny: TinyLake, spans: list[dict[str, Any]], read
     assert [row["input_tokens"] for row in tiny.ask("SELECT input_tokens FROM otel.turns ORDER BY ALL")] == read
 
 
+def test_the_usage_that_an_agent_alone_tells_is_that_of_its_action(tiny: TinyLake) -> None:
+    """Forbids looking only above a turn: an agent at the top of its trace would have no cost."""
+    land(tiny, working("a", 9, AGENT | usage(9)), working("b", 5, AGENT | usage(4), under="a"))
+    build(tiny)
+    [turn] = tiny.ask("SELECT span_id, action_id FROM otel.turns")
+    assert turn["action_id"].endswith("-" + turn["span_id"])
+    assert tiny.ask("SELECT action_id FROM otel.actions WHERE parent_action_id IS NOT NULL") == [
+        {"action_id": turn["action_id"]}
+    ]
+
+
 @st.composite
 def forests(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Rows of otel.spans in two traces over three days; parents are earlier spans, absent ones, or none."""
