@@ -346,7 +346,7 @@ def import_langfuse(
     home = settings()
     with _landing(home, f"Importing {path} ...") as (writer, done):
         imported = land(path, writer, received_at=now(), progress=done)
-    _tell(home, path, imported)
+    _tell(home, path, imported, has_ids=True)
 
 
 @command(import_app, "otlp")
@@ -363,7 +363,7 @@ def import_otlp(
     source = sys.stdin.buffer if str(path) == "-" else path
     with _landing(home, f"Importing {path} ...") as (writer, done):
         imported = land(source, writer, received_at=now(), progress=done)
-    _tell(home, path, imported)
+    _tell(home, path, imported, has_ids=True)
 
 
 @contextmanager
@@ -379,29 +379,28 @@ def _landing(home: Settings, text: str) -> Iterator[tuple[SegmentWriter, Any]]:
         writer.close()
 
 
-def _tell(home: Settings, path: Path, imported: Imported) -> None:
-    """Say what an import brought.
+def _tell(home: Settings, path: Path, imported: Imported, *, has_ids: bool = False) -> None:
+    """Say what an import brought; `has_ids`, if what it reads has identities of its own, wherever it stands.
 
     Raises:
         CommandError: That is nothing, or not the whole file.
     """
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in imported.by_kind.items())
     remark(f"Landed {counted(imported.taken, 'event')}" + (f": {kinds}." if kinds else "."))
-    by_row = any(refused.place.file for refused in imported.first_rejects)  # which have identities of their own
     for refused in imported.first_rejects:
         place = refused.place
         file = place.file if path.is_dir() else path
         at = f"line {place.line}, byte {place.byte_offset}" if place.line else f"byte {place.byte_offset}"
         remark(f"  {file}, {at}: {refused.reason}")
     if imported.rejected:
-        kept = f"{counted(imported.rejected, 'reject')}, kept with what could not be used: oplake rejects"
-        if by_row:
-            remark(f"{kept}\nCorrect them and import all of it again: rows that landed before add nothing.")
+        origin = "" if any(refused.place.file for refused in imported.first_rejects) else f" --origin {imported.origin}"
+        remark(f"{counted(imported.rejected, 'reject')}, kept with what could not be used: oplake rejects{origin}")
+        if has_ids:
+            remark("Correct them and import all of it again: what landed before adds nothing.")
         else:
             remark(
-                f"{kept} --origin {imported.origin}\n"
-                "If --map or another option was wrong, import the file again with the right one. If lines are wrong, "
-                "import them corrected as a file of their own: a file that was changed is another file from there on."
+                "If an option was wrong, import the file again with the right one. If lines are wrong, import them "
+                "corrected as a file of their own: a file that was changed is another file from there on."
             )
     if imported.first_ts and imported.last_ts:
         _warn_of_days(home, imported.first_ts.date(), imported.last_ts.date())
