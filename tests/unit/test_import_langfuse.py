@@ -230,6 +230,24 @@ def test_scores_are_observations_of_what_they_are_about(imported: Import) -> Non
     assert (mood["session_id"], mood["content"]) == ("session-1", "mood: 0")
 
 
+def test_scores_that_are_columns_of_a_table_are_observations_too(imported: Import) -> None:
+    """Forbids passing over keys that are not known: tables of the UI have their scores there, and nowhere else.
+
+    A column repeats what has a row of its own, and that of a trace what those of its observations say.
+    """
+    trace = TRACE | {"answer_relevance": [0.5, 0.75], "tone": ["kind"], "mood": None, "helpful": [0.9]}
+    generation = next(row for row in OBSERVATIONS if row["id"] == "g1") | {"tone": ["kind"], "toolCallNames": ["pay"]}
+    done, events = imported([trace, generation, SCORES[0]])
+    found = [(each["action_id"], each["observation_type"], each["data"]) for each in of(events, "observation")]
+    assert done.rejected == 0
+    assert found == [
+        ("trace-1", "helpful", {"value": 0.9, "data_type": "NUMERIC", "comment": "well done"}),
+        ("trace-1", "tone", {"label": "kind", "observation_id": "g1"}),
+        ("trace-1", "answer_relevance", {"value": 0.5}),
+        ("trace-1", "answer_relevance", {"value": 0.75}),
+    ]
+
+
 def snake(row: Row) -> Row:
     """As scheduled exports write it: snake_case, times in UTC without saying so, JSON in texts."""
     made = {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key): value for key, value in row.items()}

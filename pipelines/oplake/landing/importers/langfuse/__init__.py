@@ -2,7 +2,8 @@
 
 Read are what its UI downloads (a trace, a session, a table of traces, observations or scores), the pages of its API
 (`data`), and its scheduled exports: JSON and JSON lines, keys in camelCase or snake_case, several files of a folder
-taken together. A trace may hold its observations and scores, or leave them to other rows.
+taken together. A trace may hold its observations and scores, or leave them to other rows; in tables that the UI exports
+scores are columns.
 
 | there | here |
 |---|---|
@@ -147,7 +148,7 @@ class _Lander:
                 self._land_observation(each, action_id)
             if each.row.get("level") == "ERROR":
                 self._land_error(each)
-        for row, place in self._export.scores.values():
+        for row, place in self._export.all_scores():
             self._land_score(row, place)
 
     def _take(self, key: str, ts: datetime, place: Place, **event: Any) -> None:

@@ -27,6 +27,11 @@ TYPES = STEPPING | frozenset({"AGENT", "EVENT"})
 ROOMS = ("trace", "traces", "data", "observations", "scores")
 """Keys that hold rows."""
 
+LISTS = frozenset({*ROOMS, "comments", "input", "metadata", "output", "tags", "traceTags"}) | frozenset(
+    {"availableToolNames", "calledToolNames", "toolCallNames", "toolCalls", "toolDefinitions"}
+)
+"""Keys of lists that are no scores."""
+
 _HUMP = re.compile(r"_([a-z0-9])")
 _SEPARATORS = re.compile(r"[\s,]*")
 
@@ -58,6 +63,18 @@ class Export:
     traces: dict[str, tuple[Row, Place]] = field(default_factory=dict)
     observations: dict[str, Observation] = field(default_factory=dict)
     scores: dict[str, tuple[Row, Place]] = field(default_factory=dict)
+    columns: dict[str, tuple[Row, Place]] = field(default_factory=dict)  # scores that are columns of other rows
+
+    def all_scores(self) -> Iterator[tuple[Row, Place]]:
+        """Each score once: a column repeats what has a row, and one of a trace what one of its observations has."""
+        yield from self.scores.values()
+        known = {(row.get("traceId"), row["name"]) for row, _ in self.scores.values()}
+        of_observations = [(row, place) for row, place in self.columns.values() if row["observationId"]]
+        of_traces = [(row, place) for row, place in self.columns.values() if not row["observationId"]]
+        for columns in (of_observations, of_traces):
+            new = [(row, place) for row, place in columns if (row["traceId"], row["name"]) not in known]
+            yield from new
+            known |= {(row["traceId"], row["name"]) for row, _ in new}
 
 
 class Unusable(Exception):
@@ -157,11 +174,13 @@ def sort(given: Any, place: Place, export: Export, within: Row | None = None) ->
         _keep(export.scores, row, place)
     elif isinstance(row.get("type"), str) and "startTime" in row:
         _take_observation(row, place, export)
+        _take_columns(given, row["traceId"], row["id"], place, export)
     elif "timestamp" in row and "id" in row:
         if time_of(row["timestamp"]) is None:
             raise Unusable(f"timestamp is no time: {str(row['timestamp'])[:40]}")
         held: Row = {room: row.pop(room) for room in ("observations", "scores") if room in row}
         _keep(export.traces, row, place)
+        _take_columns(given, row["id"], None, place, export)
         _sort_held(held, place, export, row)
     elif any(isinstance(row.get(room), dict | list) for room in ROOMS):
         _sort_held(row, place, export, None)  # a page, a session, or a file around a trace
@@ -196,6 +215,19 @@ def _keep(rows: dict[str, tuple[Row, Place]], row: Row, place: Place) -> None:
     row = _held(row)
     known = rows.get(row["id"])
     rows[row["id"]] = (_filled(known[0], row), known[1]) if known else (row, place)
+
+
+def _take_columns(given: Row, trace_id: str, observation_id: str | None, place: Place, export: Export) -> None:
+    """Scores of a table that the UI exports: a column a name, of all its values, which have no ids there."""
+    for name, values in given.items():
+        if not isinstance(values, list) or _HUMP.sub(lambda found: found[1].upper(), name) in LISTS:
+            continue
+        for number, value in enumerate(values):
+            if type(value) in {int, float, str}:
+                about = {"traceId": trace_id, "observationId": observation_id, "name": name}
+                id_ = f"{observation_id or trace_id}/{name}/{number}"
+                said = {"stringValue" if isinstance(value, str) else "value": value}
+                export.columns.setdefault(id_, ({"id": id_, **about, **said}, place))
 
 
 def _take_observation(row: Row, place: Place, export: Export) -> None:
