@@ -52,7 +52,6 @@ def sessions(folder: Path, history: History) -> list[list[File]]:
             history.unreadable[str(path)] = error.strerror or str(error)
             continue
         by_session.setdefault(file.session_id, []).append(file)
-        history.files += 1
     if not by_session:
         why = "".join(f" ({path}: {reason})" for path, reason in history.unreadable.items())
         raise NotImportable(f"no transcript can be read in {folder}{why}. Claude Code keeps its own in ~/.claude")

@@ -42,7 +42,6 @@ class ModelUse:
 class History:
     """What transcripts hold, counted while they are read."""
 
-    files: int = 0
     sessions: set[str] = field(default_factory=set)
     agents: set[tuple[str, str]] = field(default_factory=set)  # sub-agents that answered, with their session
     turns: int = 0
