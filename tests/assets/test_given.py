@@ -38,6 +38,7 @@ def test_prices_are_there_before_the_first_turn_and_change_no_day_by_themselves(
     spending.land(turn(at(5, 9), 0), turn(at(6, 9), 1))
     report = spending.run(at(6, 12))
     assert report.is_success
+    assert not report.has_new_prices
     assert spending.ask("SELECT day, cost_usd FROM sessions.turns ORDER BY day") == [
         (date(2026, 1, 5), 2),
         (date(2026, 1, 6), 2),
@@ -46,6 +47,7 @@ def test_prices_are_there_before_the_first_turn_and_change_no_day_by_themselves(
 
     spending.settings.prices.write_text(f"{HEADER}acme,m,input,3\nacme,m,output,x\n")
     report = spending.run(at(6, 13))
+    assert report.has_new_prices
     (failed,) = report.failed_checks
     assert failed.table == "sessions.prices"
     assert failed.message.startswith("prices.csv, line 3: usd_per_mtok is 'x'")

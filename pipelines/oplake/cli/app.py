@@ -156,9 +156,15 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"OPLAKE_{'_'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()
+            f"OPLAKE_{str(e['loc'][0]).upper()}{_within(e['loc'][1:])}={e['input']!r}: {e['msg']}"
+            for e in error.errors()
         )
         raise CommandError(f"a setting is wrong: {wrong}. docs/settings.md lists what each setting takes") from error
+
+
+def _within(keys: tuple[int | str, ...]) -> str:
+    """Where in a setting that is an object: `[user]`."""
+    return "".join(f"[{key}]" for key in keys)
 
 
 def _print_version(is_asked: bool) -> None:

@@ -108,6 +108,8 @@ def _compute(
             names = made.refresh.models
             what = names[0] if len(names) == 1 else f"{len(names)} tables"
             remark(f"Made {what}, {made.what}, in {made.seconds:.1f} s.")
+    if report.has_new_prices and not repriced:
+        remark("Prices are new; days that were made before keep theirs: oplake reprice --from DAY --to DAY")
     for alert in report.alerts:
         remark(f"Note, {alert.table}: {alert.message}")
     if report.too_early:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from oplake.orchestration.staleness import Refresh
+from oplake.orchestration.staleness import PRICES, SOURCE_CHANGED, Refresh
 
 if TYPE_CHECKING:
     from oplake.lake.ingest import IngestReport
@@ -72,6 +72,12 @@ class RunReport:
     def alerts(self) -> tuple[Failure, ...]:
         """All that people should know of what the tables say; nothing is wrong with the tables."""
         return tuple(alert for made in self.runs for alert in made.alerts)
+
+    @property
+    def has_new_prices(self) -> bool:
+        """Whether prices took the place of others, at which days that were made before stay."""
+        new = f"{PRICES}: {SOURCE_CHANGED}"
+        return any(made.refresh is not None and new in made.refresh.reasons for made in self.runs)
 
     @property
     def is_success(self) -> bool:

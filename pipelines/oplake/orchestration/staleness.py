@@ -22,6 +22,9 @@ IGNORED = frozenset({"lake.watermark", "lake.arrivals", PRICES})
 run writes arrivals, so that a model which followed them would never be done; and new prices must not restate the past
 by themselves: that is asked for, see `repriced`."""
 
+SOURCE_CHANGED = "what it is made of changed"
+"""The reason of a given table that was made before."""
+
 AGAIN = " is made again"
 """How a reason ends that only follows from another."""
 
@@ -265,7 +268,7 @@ def _why(
     if made is None and not model.dependencies:
         return "it was never made"
     if made is not None and made.code_version != model.code_version:
-        return "its SQL changed" if model.dependencies else "what it is made of changed"
+        return "its SQL changed" if model.dependencies else SOURCE_CHANGED
     for table, window in windows.items():
         upstream = todo.get(table)
         if upstream and (day is None or None in upstream or any(each in upstream for each in _days(day, window))):
