@@ -475,14 +475,15 @@ def test_stats_since_the_start_and_since_ever(settings: Settings) -> None:
         begun = {"kind": "action_begun", "agent_id": "a", "action_type": "t"}
         up.post("/events", [{**begun, "action_id": "one"}, {**begun, "action_id": "two"}])
         up.post("/events", [{"kind": "action_completed", "action_id": "one"}])
+        up.post("/event", {"source": "overseer_correction", "endpoint": "overseer:m", "success": True})  # neither
         found = up.ask("GET", "/stats").json
         assert found["since_start"] == {
             "started_at": "2026-01-05T12:00:00Z",
             "total": 12,
             "successes": 8,
             "failures": 4,
-            "by_source": {"scenario": 12, "helpdesk": 1, "agent": 3},
-            "by_kind": {"op": 12, "note": 1, "reject": 1, "action_begun": 2, "action_completed": 1},
+            "by_source": {"scenario": 12, "helpdesk": 1, "agent": 3, "overseer_correction": 1},
+            "by_kind": {"op": 13, "note": 1, "reject": 1, "action_begun": 2, "action_completed": 1},
             "rejects": 1,
             "open_actions": 1,
         }

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from oplake import events
 from oplake.landing.recorder import TIMEOUT
+from oplake.landing.tail import OVERSEER
 from oplake.receiver.operations import ENDPOINT
 
 LATEST = 10  # scenario operations that are shown
@@ -63,6 +64,8 @@ class Counts:
                     self._open.pop(event.action_id, None)
 
     def _count_operation(self, event: events.Op) -> None:
+        if event.source == OVERSEER:
+            return  # a correction is neither success nor failure
         if event.success:
             self._successes += 1
         else:

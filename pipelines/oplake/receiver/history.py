@@ -21,6 +21,7 @@ from oplake.lake.spec import literal
 from oplake.lake.tables import Lake
 from oplake.lake.watermark import read_watermark
 from oplake.landing.recorder import TIMEOUT
+from oplake.landing.tail import OVERSEER
 from oplake.receiver.counts import LATEST, Operation
 from oplake.receiver.errors import busy
 from oplake.receiver.operations import ENDPOINT
@@ -72,7 +73,8 @@ class History:
         for kind, paths in listed.items():
             for path in paths:
                 for (source, success), count in self._files[path].items():
-                    results[success] += count
+                    if source != OVERSEER:  # a correction is neither success nor failure
+                        results[success] += count
                     if kind != "reject":
                         by_source[source] += count
         return {

@@ -221,7 +221,7 @@ def _health() -> dict[str, Any]:
 
 def _stats() -> dict[str, Any]:
     totals = {
-        "total": _says("operations", _COUNT),
+        "total": _says("operations, corrections of an overseer left out: they are neither success nor failure", _COUNT),
         "successes": _says("operations that did what was asked", _COUNT),
         "failures": _says("operations that did not", _COUNT),
         "by_source": _says("events by what sent them in", _COUNTS),
