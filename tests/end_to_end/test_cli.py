@@ -74,6 +74,7 @@ def test_a_wrong_call_exits_with_2(call: Callable[..., Result]) -> None:
         (["import", "tau-bench", "missing.json"], "missing.json"),
         (["import", "claude-code", "missing"], "no such folder"),
         (["import", "langfuse", "missing.json"], "missing.json"),
+        (["import", "reflexion", "missing"], "missing"),
         (["import", "jsonl", "-", "--map", "nonsense"], "--map"),
         (["sql", ""], "asks nothing"),
         (["sql", "CREATE TABLE mine AS SELECT 1"], "asks nothing"),

@@ -368,6 +368,47 @@ def import_otlp(
     _tell(home, path, imported, has_ids=True)
 
 
+@command(import_app, "reflexion")
+def import_reflexion(
+    folder: Annotated[Path, typer.Argument(help="Holds env_results_trial_*.json, or folders that do: one a run.")],
+    start: Annotated[
+        datetime,
+        typer.Option(formats=AS_DATE, show_default=f"{FIRST_DAY:%Y-%m-%d}", help="Day (UTC) on which each run begins."),
+    ] = FIRST_DAY,
+    domain: Annotated[str, typer.Option(help="Class of the task.")] = "alfworld",
+    agent: Annotated[
+        str | None, typer.Option(help="Who acted. [dim]react+reflexion; react without memory[/]", show_default=False)
+    ] = None,
+    memory: Annotated[
+        bool | None,
+        typer.Option(
+            "--memory/--no-memory",
+            help="Whether the agent was shown what it wrote. [dim]no, if the folder's name begins with base[/]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Bring in runs of Reflexion: an action per environment and trial, a correction per failure written about.
+
+    The same files again add nothing.
+    """
+    from oplake.landing.importers.reflexion import import_reflexion as land
+
+    home = settings()
+    with _landing(home, f"Importing {folder} ...") as (writer, done):
+        imported = land(
+            folder,
+            writer,
+            received_at=now(),
+            start=start.date(),
+            domain=domain,
+            agent_id=agent,
+            has_memory=memory,
+            progress=done,
+        )
+    _tell(home, folder, imported)
+
+
 @contextmanager
 def _landing(home: Settings, text: str) -> Iterator[tuple[SegmentWriter, Any]]:
     """A writer to landing, closed in the end, and how far the import is."""
