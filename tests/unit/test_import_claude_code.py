@@ -584,13 +584,18 @@ def test_a_grown_session_keeps_what_landed_before(put: Callable[..., Path], impo
 
 
 def test_old_lines_say_what_was_charged_and_how_long_it_took(put: Callable[..., Path], imported: Import) -> None:
+    """Forbids calling every sum one of list prices: what was charged is part of some."""
     made = Transcript()
     made.answers("msg_1", says("Hi"), costUSD=0.0125, durationMs=1_234)
     put(made)
-    _, history, events = imported()
+    done, history, events = imported()
     [turn] = of(events, "turn")
     assert (turn["charged_usd"], turn["duration_ms"]) == (0.0125, 1_234)
-    assert estimate(history.models).usd == Decimal("0.0125")
+    cost = estimate(history.models)
+    assert cost.usd == Decimal("0.0125")
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(show(history, done, cost))
+    assert "$0.01 as charged, else at list prices" in console.export_text()
 
 
 def test_secrets_do_not_land(put: Callable[..., Path], imported: Import) -> None:

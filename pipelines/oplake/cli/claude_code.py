@@ -114,7 +114,8 @@ def _figures(history: History, cost: Estimate) -> Table:
     if patches:
         table.add_row("changes", f"{_counted(patches, 'patch', 'patches')} to {_counted(files, 'file')}")
     if cost.by_model:
-        table.add_row("cost", Text.assemble((_usd(cost.usd), "bold green"), " at list prices, whatever your plan is"))
+        how = "as charged, else at list prices" if any(use.charged_usd for use in uses) else "at list prices"
+        table.add_row("cost", Text.assemble((_usd(cost.usd), "bold green"), f" {how}, whatever your plan is"))
     return table
 
 
