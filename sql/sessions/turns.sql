@@ -150,6 +150,30 @@ fitting AS ( -- own entries lie over that of the list, price by price; of the li
     GROUP BY used.day, used.provider, used.model
 ),
 
+listed AS ( -- the prices of each name on each day. Grouped, so that turns meet these few by equality: joined with all
+    -- prices at once, a day of 10,000 turns may be held against each of them, which takes a hundred times as long
+    SELECT
+        fitting.day,
+        fitting.provider,
+        fitting.model,
+        price.token_type,
+        price.from_input_tokens,
+        price.until_input_tokens,
+        min(price.priority) AS priority,
+        arg_min(price.usd_per_mtok, price.priority) AS usd_per_mtok,
+        arg_min(price.source, price.priority) AS source,
+        arg_min(price.is_own, price.priority) AS is_own
+    FROM fitting
+    INNER JOIN sessions.prices AS price
+        ON
+            fitting.priority = price.priority
+            AND fitting.day >= price.valid_from
+            AND (price.valid_until IS NULL OR fitting.day < price.valid_until)
+    GROUP BY
+        fitting.day, fitting.provider, fitting.model,
+        price.token_type, price.from_input_tokens, price.until_input_tokens
+),
+
 rates AS (
     SELECT
         turns.day,
@@ -166,13 +190,11 @@ rates AS (
             AS cache_write_1h_rate,
         arg_min(price.usd_per_mtok, CASE WHEN price.token_type = 'reasoning' THEN price.priority END) AS reasoning_rate
     FROM turns
-    INNER JOIN fitting
-        ON turns.day = fitting.day AND turns.provider = fitting.provider AND turns.model = fitting.model
-    INNER JOIN sessions.prices AS price
+    INNER JOIN listed AS price
         ON
-            fitting.priority = price.priority
-            AND turns.day >= price.valid_from
-            AND (price.valid_until IS NULL OR turns.day < price.valid_until)
+            turns.day = price.day
+            AND turns.provider = price.provider
+            AND turns.model = price.model
             AND turns.input_tokens >= price.from_input_tokens
             AND (price.until_input_tokens IS NULL OR turns.input_tokens < price.until_input_tokens)
     GROUP BY turns.day, turns.event_id

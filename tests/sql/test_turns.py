@@ -6,15 +6,17 @@ import json
 import random
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
+from time import process_time
 from typing import Any
 
+import pytest
 import re2
 from genai_prices import Usage, calc_price
 from genai_prices.data import providers
 from genai_prices.types import ClauseEquals, Provider
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sql.tiny_lake import DAY, TinyLake, at, by, compute, priced, turn
+from tests.sql.tiny_lake import DAY, DeltaLake, TinyLake, at, by, compute, priced, turn
 
 from oplake.events import INT_MAX
 from oplake.given import prices
@@ -214,6 +216,18 @@ def test_the_list_is_read_as_its_makers_read_it(tiny: TinyLake) -> None:
     got = tiny.ask("SELECT turn_index, computed_usd FROM sessions.turns")
     assert {row["turn_index"]: row["computed_usd"] for row in got} == expected
     assert sum(usd is None for usd in expected.values()) == 2 * 30
+
+
+@pytest.mark.slow
+def test_a_day_of_many_turns_meets_few_prices(delta: DeltaLake) -> None:
+    """Joined with all prices at once, DuckDB may hold each turn of one day against each of them: 4 s of CPU."""
+    delta.prices = prices.table_of(prices.list_entries())
+    told = [turn("s", at(n / 3600), n, provider="openai", model="gpt-4o", input_tokens=n) for n in range(18_000)]
+    delta.land(*told)
+    delta.build("sessions.turns")
+    began = process_time()
+    delta.built(delta.models["sessions.turns"])
+    assert process_time() - began < 1.5  # it takes 0.2
 
 
 def _as_listed(provider: str, model: str, moment: datetime, usage: dict[str, int]) -> Decimal | None:
