@@ -100,7 +100,9 @@ unquoted AS (
         *,
         CASE
             WHEN regexp_matches(text, '\{ ?["'']') THEN text
-            ELSE regexp_replace(text, '"[^"]*"|`[^`]*`|“[^”]*”|\B''.*?''\B', '<text>', 'g')
+            ELSE regexp_replace(
+                text, '"[^"]*"|`[^`]*`|„[^“”]*[“”]|“[^”]*”|«[^»]*»|»[^«]*«|‘[^’]*’\B|\B''.*?''\B', '<text>', 'g'
+            )
         END AS plain
     FROM unnamed
 ),

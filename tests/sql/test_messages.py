@@ -45,6 +45,7 @@ ValueError: bad rate 17 for 'Ana'
         ("pod cart-api-0a1b2c crashed (exit code 137)", "pod cart-api-<*> crashed (exit code <*>)"),
         ("a faded café is no id", "a faded café is no id"),
         ("can't open 'a b.txt' or \"it's\"", "can't open <text> or <text>"),
+        ("„Anna“ or «Anne» or ‘Ann’ or “Annie” isn’t there", "<text> or <text> or <text> or <text> isn’t there"),
         ("columns 'a', 'b', 'c' missing in `t`", "columns <text> missing in <text>"),
         ("no name ''", "no name <text>"),
         ("GET https://a.example:8080/v1?q=a&n=1, then 503", "GET <path>, then <*>"),
