@@ -12,6 +12,8 @@ ORDER BY token_type, from_input_tokens
 -- cache_read | 200001 | 0.6
 -- cache_write | 0 | 3.75
 -- cache_write | 200001 | 7.5
+-- cache_write_1h | 0 | 6
+-- cache_write_1h | 200001 | 12
 -- input | 0 | 3
 -- input | 200001 | 6
 -- output | 0 | 15
