@@ -7,6 +7,7 @@ would list the folder and load the table. Nothing here writes, and nothing knows
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,11 @@ def file_name(version: int) -> str:
 
 def has_commit(log: Path) -> bool:
     """Whether the folder is the log of a table; one without a commit is what an interrupted creation leaves."""
-    return next(log.glob("*.json"), None) is not None
+    try:
+        with os.scandir(log) as entries:  # it is asked often, and a glob reads the whole folder before its first answer
+            return any(entry.name.endswith(".json") for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def versions(log: Path) -> list[int]:

@@ -9,6 +9,7 @@ Nothing here reads a clock, opens a table or knows Dagster.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -196,19 +197,32 @@ def settled_at(day: date, settles: timedelta) -> datetime:
 
 
 class _Touched:
-    """The newest version of each table that touched a day, each looked up once: a year has thousands of questions."""
+    """The newest version of each table that touched some days, each day looked up once: a year has thousands of
+    questions, and some windows have a month."""
 
     def __init__(self, ledger: LedgerLike) -> None:
         self.ledger = ledger
-        self._versions: dict[tuple[str, int | None], int] = {}
+        self._by_day: dict[str, tuple[list[int], list[int], int]] = {}
 
-    def version(self, table: str, ordinal: int | None) -> int:
-        """The version; -1 for none. Days are proleptic ordinals here, None is any day."""
-        key = (table, ordinal)
-        if key not in self._versions:
-            commit = self.ledger.latest(table, None if ordinal is None else date.fromordinal(ordinal))
-            self._versions[key] = -1 if commit is None else commit.version
-        return self._versions[key]
+    def version(self, table: str) -> int:
+        """The newest version that touched anything; -1 for none."""
+        return _version(self.ledger.latest(table))
+
+    def version_within(self, table: str, day: date, window: tuple[int, int]) -> int:
+        """The newest version that touched what a day reads through its window; -1 for none."""
+        if table not in self._by_day:
+            days = sorted(self.ledger.days(table))
+            versions = [_version(self.ledger.latest(table, each)) for each in days]
+            untouched = _version(self.ledger.latest(table, date.max))  # of other days, by commits of the whole table
+            self._by_day[table] = [each.toordinal() for each in days], versions, untouched
+        ordinals, versions, untouched = self._by_day[table]
+        start = bisect_left(ordinals, day.toordinal() + window[0])
+        stop = bisect_right(ordinals, day.toordinal() + window[1])
+        return max(versions[start:stop], default=untouched)
+
+
+def _version(commit: CommitLike | None) -> int:
+    return -1 if commit is None else commit.version
 
 
 def _causes(
@@ -271,12 +285,12 @@ def _why(
         return "its SQL changed" if model.dependencies else SOURCE_CHANGED
     for table, window in windows.items():
         upstream = todo.get(table)
-        if upstream and (day is None or None in upstream or any(each in upstream for each in _days(day, window))):
+        if upstream and (day is None or None in upstream or not upstream.keys().isdisjoint(_days(day, window))):
             return f"{table}{AGAIN}"
-    for table, (low, high) in windows.items():
+    for table, window in windows.items():
         seen = -1 if made is None else made.inputs.get(table, -1)
-        read = (None,) if day is None else range(day.toordinal() + low, day.toordinal() + high + 1)
-        if any(touched.version(table, each) > seen for each in read):
+        newest = touched.version(table) if day is None else touched.version_within(table, day, window)
+        if newest > seen:
             return f"{table} has input" if made is None else f"{table} has news"
     watermark = touched.ledger.watermark
     if made is not None and day is not None and model.settles is not None and watermark is not None:
