@@ -409,6 +409,26 @@ def import_reflexion(
     _tell(home, folder, imported)
 
 
+@command(import_app, "who-and-when")
+def import_who_and_when(
+    path: Annotated[Path, typer.Argument(help="The folder of Who&When, or one of its runs.")],
+    start: Annotated[
+        datetime,
+        typer.Option(formats=AS_DATE, show_default=f"{FIRST_DAY:%Y-%m-%d}", help="Day (UTC) of its runs."),
+    ] = FIRST_DAY,
+) -> None:
+    """Bring in Who&When: failed runs of teams of agents, each with the step that decided it.
+
+    A run is an action, a message a step, the label an observation `blame_label`. The same files again add nothing.
+    """
+    from oplake.landing.importers.who_and_when import import_who_and_when as land
+
+    home = settings()
+    with _landing(home, f"Importing {path} ...") as (writer, done):
+        imported = land(path, writer, received_at=now(), start=start.date(), progress=done)
+    _tell(home, path, imported)
+
+
 @contextmanager
 def _landing(home: Settings, text: str) -> Iterator[tuple[SegmentWriter, Any]]:
     """A writer to landing, closed in the end, and how far the import is."""

@@ -50,7 +50,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called now and then with the bytes read of the file and its size; 0 when that is not known."""
 
 
-FORMATS = ("claude-code", "jsonl", "langfuse", "otlp", "reflexion", "tau-bench")
+FORMATS = ("claude-code", "jsonl", "langfuse", "otlp", "reflexion", "tau-bench", "who-and-when")
 """The formats, as the origins of rejects name them."""
 
 
