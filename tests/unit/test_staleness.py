@@ -257,6 +257,13 @@ def test_one_day_by_name_takes_every_model_that_has_days() -> None:
     assert of_day([], FIRST) is None
 
 
+def test_all_from_a_day_on_is_made_again_and_nothing_before_it() -> None:
+    book = worked(SPAN[:5])
+    made = carry_out(PRICED, book, find(PRICED, book, since=SPAN[3]))
+    assert made == {"s.turns": SPAN[3:5], "s.costs": SPAN[3:5], "s.sessions": [None]}
+    assert find(PRICED, book) == []
+
+
 def test_what_reads_a_held_back_model_is_held_back_too() -> None:
     """Making it would read yesterday's rows, and then have to make it again."""
     other = M("a.other", frozenset({"landed.begun"}))

@@ -56,14 +56,22 @@ def demo() -> None:
 def run(
     everything: Annotated[bool, typer.Option("--all", help="Make every day again that has input.")] = False,
     day: Annotated[datetime | None, typer.Option(formats=AS_DATE, help="Make this day (UTC) again, no other.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", formats=AS_DATE, help="Make this day (UTC) and all after it again.")
+    ] = None,
 ) -> None:
     """Ingest what has landed, and make all tables again that it makes stale.
 
     It is what the daemon does by itself under `oplake ui`; the UI shows these runs, too.
     """
-    if everything and day:
-        raise typer.BadParameter("give --all or --day, not both")
-    _compute(settings(), everything=everything, day=day.date() if day else None)
+    if sum(map(bool, (everything, day, since))) > 1:
+        raise typer.BadParameter("give one of --all, --day and --from")
+    _compute(
+        settings(),
+        everything=everything,
+        day=day.date() if day else None,
+        since=since.date() if since else None,
+    )
 
 
 @command(app, "reprice", panel=COMPUTE)
@@ -83,6 +91,7 @@ def _compute(
     *,
     everything: bool = False,
     day: date | None = None,
+    since: date | None = None,
     repriced: tuple[date, date] | None = None,
 ) -> None:
     log_retries()
@@ -94,6 +103,7 @@ def _compute(
             now=now(),
             everything=everything,
             day=day,
+            since=since,
             repriced=repriced,
             watch=lambda step: say(f"now {step.table}"),
         )

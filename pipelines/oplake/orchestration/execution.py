@@ -115,6 +115,7 @@ def carry_out(
     now: datetime,
     everything: bool,
     day: date | None,
+    since: date | None,
     repriced: tuple[date, date] | None,
     instance: dg.DagsterInstance | None,
     watch: Watch | None,
@@ -134,9 +135,11 @@ def carry_out(
         try:
             if work.must_ingest:
                 runs.append(desk.execute(INGEST, [SEGMENTS]))
-            if work.must_ingest or everything or repriced:
+            if work.must_ingest or everything or since or repriced:
                 ledger = read_ledger(desk.lake)
-                refreshes = find_stale(settings, models, ledger, now=now, everything=everything, repriced=repriced)
+                refreshes = find_stale(
+                    settings, models, ledger, now=now, everything=everything, since=since, repriced=repriced
+                )
             if day is not None:
                 one = of_day(models, day)
                 refreshes = [*_given_alone(refreshes), *([one] if one else [])]

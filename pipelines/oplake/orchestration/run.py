@@ -32,6 +32,7 @@ def run(
     now: datetime,
     everything: bool = False,
     day: date | None = None,
+    since: date | None = None,
     repriced: tuple[date, date] | None = None,
     instance: dg.DagsterInstance | None = None,
     models: Models | None = None,
@@ -44,6 +45,7 @@ def run(
         now: The present time; ingest stamps it, and tomorrow's day is the last one made.
         everything: Make every day again that has input, stale or not.
         day: Make this day of every model again, stale or not, and no other.
+        since: Make the days from this one on again that have input, stale or not.
         repriced: First and last day for which to compute costs again, with the prices of the moment.
         instance: Dagster's records, instead of the home's own.
         models: In place of the model files.
@@ -54,7 +56,7 @@ def run(
         ModelFileError: A model file is wrong.
         LakeError: What was made could not be published.
     """
-    for asked in (*([day] if day else []), *(repriced or [])):
+    for asked in (*([day] if day else []), *([since] if since else []), *(repriced or [])):
         if not settings.first_day <= asked <= last_day(now):
             raise OrchestrationError(
                 f"{asked} cannot be made: models have days from {settings.first_day} (OPLAKE_FIRST_DAY) to "
@@ -67,7 +69,7 @@ def run(
     lake = open_lake(settings)
     work = find_work(settings, models, now=now, lake=lake)
     report = RunReport(())
-    if work or everything or day or repriced:
+    if work or everything or day or since or repriced:
         from oplake.orchestration.execution import carry_out  # Dagster takes a second to load: only when there is work
 
         report = carry_out(
@@ -78,6 +80,7 @@ def run(
             now=now,
             everything=everything,
             day=day,
+            since=since,
             repriced=repriced,
             instance=instance,
             watch=watch,

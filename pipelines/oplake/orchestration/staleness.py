@@ -113,6 +113,7 @@ def stale(
     first_day: date,
     last_day: date,
     everything: bool = False,
+    since: date | None = None,
     repriced: tuple[date, date] | None = None,
 ) -> list[Refresh]:
     """What has to be made again, in an order in which nothing is made before what it reads.
@@ -129,13 +130,14 @@ def stale(
         first_day: First day that models are made for.
         last_day: Last day that models are made for.
         everything: Take every day that has input for stale, whatever the ledger says.
+        since: The same for the days from this one on.
         repriced: First and last day for which models that read prices are stale as well.
     """
     ordered = list(models)
     touched = _Touched(ledger)
     todo: dict[str, dict[date | None, str]] = {}
     for model in ordered:
-        causes = _causes(model, touched, todo, everything=everything, repriced=repriced)
+        causes = _causes(model, touched, todo, everything=everything, since=since, repriced=repriced)
         if model.partition is not None:
             causes = {day: why for day, why in causes.items() if day is not None and first_day <= day <= last_day}
         if causes:
@@ -231,6 +233,7 @@ def _causes(
     todo: Mapping[str, Mapping[date | None, str]],
     *,
     everything: bool,
+    since: date | None,
     repriced: tuple[date, date] | None,
 ) -> dict[date | None, str]:
     """The stale days of one model, each with its reason; a model without days has the one day None."""
@@ -240,6 +243,8 @@ def _causes(
         why = _why(model, day, touched, todo, windows)
         if why is None and everything:
             why = "everything was asked for"
+        if why is None and since and day and day >= since:
+            why = f"all from {since} on was asked for"
         if why is None and repriced and day and PRICES in model.dependencies and repriced[0] <= day <= repriced[1]:
             why = "its prices were asked for again"
         if why is not None:

@@ -89,6 +89,7 @@ def find_stale(
     *,
     now: datetime,
     everything: bool = False,
+    since: date | None = None,
     repriced: tuple[date, date] | None = None,
 ) -> list[Refresh]:
     """What has to be made again, upstream first, from the first day of the models to tomorrow.
@@ -102,6 +103,7 @@ def find_stale(
         first_day=settings.first_day,
         last_day=last_day(now),
         everything=everything,
+        since=since,
         repriced=repriced,
     )
 
