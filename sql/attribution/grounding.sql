@@ -3,7 +3,7 @@
 -- A step states the keys of its state, an observation those of its data. Each statement is held against the latest report of
 -- the same key at or before the step (the agent could have known); where there is none, against the first one after it (the
 -- agent foretold). Values are compared by the rules of attribution.expectations, the report being what is expected; null says
--- nothing. Only disagreements are rows.
+-- nothing, nor does a label of blame, which reports on the agent, not on the world. Only disagreements are rows.
 --
 -- Example: a step states {"stock": 12}, an earlier observation reported {"stock": 3}. 12 is neither within 0.05 nor within
 -- 10 % of 3, so that there is a row, with was_reported_before true.
@@ -45,7 +45,10 @@ reported AS (
         part.value,
         part.type
     FROM attribution.observations AS report, json_each(report.data) AS part
-    WHERE report.day BETWEEN $start AND $stop AND part.type <> 'NULL'
+    WHERE
+        report.day BETWEEN $start AND $stop
+        AND part.type <> 'NULL'
+        AND coalesce(report.observation_type, '') <> 'blame_label'
 ),
 
 timeline AS (

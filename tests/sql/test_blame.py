@@ -1,0 +1,416 @@
+"""Blame and what it is made of, against references written for reading, and on a world whose truth is known."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.sql.tiny_lake import DAY, TinyLake, at, begun, by, completed, compute, observation, step
+
+from oplake.lake.catalog import connect
+from oplake.lake.ingest import ingest
+from oplake.lake.tables import Lake
+from oplake.models.build import build
+from oplake.models.model import Models
+from oplake.settings import Settings
+from oplake.simulate import START, read_truth, simulate
+
+FEATURES = ("place", "actor", "decision", "repetition", "doubt")
+Rows = list[dict[str, Any]]
+
+
+def run(
+    action_id: str,
+    decisions: Sequence[str],
+    *,
+    is_success: bool,
+    goal: str = "g",
+    kind: str = "t",
+    label: int | None = None,
+    hour: float = 1,
+) -> Rows:
+    """The events of an action with these decisions, of which `label` is said to have decided the failure."""
+    events = [
+        begun(action_id, at(hour), action_type=kind, goal_id=goal, expected_outcome={"done": True}),
+        *(step(action_id, at(hour, seconds=i + 1), i, decision=name, actor="a") for i, name in enumerate(decisions)),
+        completed(action_id, at(hour, seconds=90), {"done": is_success}),
+    ]
+    if label is not None:
+        data = {"step_index": label, "actor": "a"}
+        events.append(
+            observation(action_id, at(hour, seconds=99), observation_type="blame_label", data=data, reported_by="ann")
+        )
+    return events
+
+
+def upstream(models: Models, name: str) -> set[str]:
+    """A model and all that it is made of."""
+    found = {name}
+    for each in models[name].dependencies:
+        if each in models:
+            found |= upstream(models, each)
+    return found
+
+
+def build_blame(lake: TinyLake, days: int = 1) -> None:
+    """Build blame and what it is made of, from DAY on."""
+    lake.build(*upstream(lake.models, "attribution.blame"), stop=DAY + timedelta(days=days - 1))
+
+
+def signs(rows: Sequence[tuple[str, str, int, int]], failures: int, passes: int) -> Rows:
+    """Rows of blame_signs for goals with so many failing and passing runs: (goal, component, failing, passing)."""
+    empty = {"day": DAY, "action_type": "t", "failing_occurrences": 1, "passing_occurrences": 1, "failing_places": 0}
+    counted = [(goal, f"did: a > {name}", a, b) for goal, name, a, b in rows]
+    counted += [(goal, "run", failures, passes) for goal in {row[0] for row in rows}]
+    return [
+        {**empty, "goal_id": goal, "sign": sign, "failing_runs": a, "passing_runs": b}
+        | {"failing_damped": a, "passing_damped": b}
+        for goal, sign, a, b in counted
+    ]
+
+
+@pytest.mark.slow
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_contrast_and_ochiai_are_what_the_header_says(models: Models, data: st.DataObject) -> None:
+    f, p = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 6))
+    counts = st.tuples(st.integers(0, f), st.integers(0, p)).filter(any)
+    told = {
+        (goal, name): data.draw(counts) for goal in "gh" for name in "xy" if data.draw(st.booleans()) or name == "x"
+    }
+    tables = {
+        "attribution.blame_steps": [{"day": DAY, "action_id": "1", "position": 0}],
+        "attribution.blame_signs": signs([(goal, name, *ab) for (goal, name), ab in told.items()], f, p),
+    }
+    rows = compute(models["attribution.blame_contrasts"], tables)
+    assert len(rows) == len(told)
+    for row in rows:
+        goal, name = row["goal_id"], row["sign"][-1]
+        a, b = told[goal, name]
+        elsewhere = [(c, d) for (other, same), (c, d) in told.items() if other != goal and same == name]
+        failing = sum(c * p / (f + p) for c, _ in elsewhere) + 0.5
+        passing = sum(d * f / (f + p) for _, d in elsewhere) + 0.5
+        tilt = math.sqrt(failing / passing)
+        others = max(a - 1, 0)
+        rate = (others + b + 0.5) / (f + p)
+        expected = math.log((others + 2 * min(rate * tilt, 1)) / (f + 1)) - math.log(
+            (b + 2 * min(rate / tilt, 1)) / (p + 2)
+        )
+        assert row["contrast"] == pytest.approx(expected, abs=1e-5)
+        assert row["ochiai"] == pytest.approx(a / math.sqrt(f * (a + b)))
+        assert row["kulczynski2"] == pytest.approx((a / f + a / (a + b)) / 2)
+
+
+def labelled(action: str, kind: str, goal: str, values: Sequence[tuple[str, str]], decisive: int) -> Rows:
+    """Rows of labelled_steps for an action with steps of these actors and decisions."""
+    same = {"day": DAY, "action_day": DAY, "action_id": action, "action_type": kind, "goal_id": goal}
+    return [
+        same
+        | {"position": i, "place": min(i, 2), "actor": actor, "decision": decision, "component": actor + decision}
+        | {"doubt": "none", "occurrences": 1, "is_first": True, "is_decisive": i == decisive, "is_failure": True}
+        | {"step_count": len(values), "credit": 0.9 ** (len(values) - 1 - i), "labelled_actor": values[decisive][0]}
+        for i, (actor, decision) in enumerate(values)
+    ]
+
+
+def reference_lift(rows: Rows, kind: str, held: str, feature: str, value: str) -> float:
+    """The lift by its definition, counting anew each time."""
+    kept = [row for row in rows if row["goal_id"] != held]
+
+    def shrunk(chosen: Rows, towards: float) -> float:
+        rate = sum(row["is_decisive"] for row in chosen) / len(chosen) if chosen else 0
+        if not rate:
+            return towards
+        having = [row for row in chosen if str(row[feature]) == value]
+        return (sum(row["is_decisive"] for row in having) + 5 * rate * towards) / (len(having) + 5) / rate
+
+    return shrunk([row for row in kept if row["action_type"] == kind], shrunk(kept, 1.0))
+
+
+@pytest.mark.slow
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_lifts_leave_the_goal_out_and_back_off_to_all_classes(models: Models, data: st.DataObject) -> None:
+    rows: Rows = []
+    for number in range(data.draw(st.integers(1, 6))):
+        values = data.draw(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz")), min_size=1, max_size=4))
+        kind, goal = data.draw(st.sampled_from("tu")), data.draw(st.sampled_from("ghi"))
+        rows += labelled(f"r{number}", kind, goal, values, data.draw(st.integers(0, len(values) - 1)))
+    tables = {
+        "attribution.blame_steps": [{"day": DAY, "action_id": "1", "position": 0}],
+        "attribution.labelled_steps": rows,
+    }
+    lifts = compute(models["attribution.blame_lifts"], tables)
+    checked = [row for row in lifts if row["feature"] in ("place", "actor", "decision")]
+    assert {row["held_goal"] for row in checked} == {"", *(row["goal_id"] for row in rows)}
+    for row in checked:
+        expected = reference_lift(rows, row["action_type"], row["held_goal"], row["feature"], row["value"])
+        assert row["lift"] == pytest.approx(expected), row
+
+
+def test_where_failures_and_successes_differ_contrast_names_the_step(tiny: TinyLake) -> None:
+    for number in range(3):
+        tiny.land(*run(f"good{number}", ["look", "ask", "do"], is_success=True))
+        tiny.land(*run(f"bad{number}", ["look", "guess", "do"], is_success=False))
+    build_blame(tiny)
+    rows = tiny.ask("SELECT * FROM attribution.blame ORDER BY action_id, position")
+    assert {row["action_id"] for row in rows} == {"bad0", "bad1", "bad2"}
+    for row in rows:
+        assert (row["evidence_kind"], row["failures"], row["passes"]) == ("contrast", 3, 3)
+        assert (row["blame_rank"] == 1) == (row["position"] == 1)
+        assert row["stats_through"] == DAY
+    assert sum(row["blame"] for row in rows) == pytest.approx(3)
+    first = [row["blame"] for row in rows if row["action_id"] == "bad0"]
+    assert rows[0]["margin"] == pytest.approx(max(first) - sorted(first)[-2])
+
+
+def test_contrast_is_not_claimed_without_successes(tiny: TinyLake) -> None:
+    """Where all runs of a goal fail, what they have in common tells nothing; successes of another goal do not help."""
+    tiny.land(*run("good", ["look", "ask"], is_success=True, goal="another"))
+    for number in range(4):
+        tiny.land(*run(f"bad{number}", ["look", "guess"], is_success=False))
+    build_blame(tiny)
+    rows = tiny.ask("SELECT DISTINCT evidence_kind, passes, blame, margin FROM attribution.blame")
+    assert rows == [{"evidence_kind": "prior_only", "passes": 0, "blame": 0.5, "margin": 0.0}]
+
+
+def test_what_a_run_alone_shows_is_no_evidence_against_it(tiny: TinyLake) -> None:
+    """Counting the run that is explained among those that explain it would blame whatever is rare."""
+    for number in range(3):
+        tiny.land(*run(f"good{number}", ["look", "do"], is_success=True))
+        tiny.land(*run(f"bad{number}", ["look", "guess", "do"], is_success=False))
+    tiny.land(*run("odd", ["look", "guess", "sing"], is_success=False))
+    build_blame(tiny)
+    [first] = tiny.ask("SELECT position FROM attribution.blame WHERE action_id = 'odd' AND blame_rank = 1")
+    assert first == {"position": 1}
+
+
+@pytest.mark.slow
+def test_a_label_does_not_judge_its_own_goal(tiny: TinyLake, models: Models) -> None:
+    """Otherwise blame could only be held against labels that it has not seen."""
+    for label in (0, 2):
+        lake = tiny if label == 0 else TinyLake(models)
+        for number in range(5):
+            lake.land(*run(f"r{number}", ["x", "y", "z"], is_success=False, goal=f"g{number}", label=1))
+        lake.land(*run("judged", ["x", "y", "z"], is_success=False, goal="own", label=label))
+        build_blame(lake)
+        rows = lake.ask("SELECT position, blame FROM attribution.blame WHERE action_id = 'judged' ORDER BY position")
+        if label == 0:
+            before = rows
+    assert rows == before
+    assert rows[1]["blame"] > rows[0]["blame"]
+
+
+def test_a_label_counts_from_the_day_on_which_it_came(tiny: TinyLake) -> None:
+    """Blame of older days changes only when it is made again."""
+    tiny.land(*run("r", ["x", "y"], is_success=False, goal="g"))
+    tiny.land(*run("next", ["x", "y"], is_success=False, goal="h", hour=49))
+    late = observation("r", at(50), observation_type="blame_label", data={"step_index": 1}, reported_by="ann")
+    tiny.land(late)
+    build_blame(tiny, days=3)
+    rows = tiny.ask("SELECT action_id, position, labelled_actions, blame FROM attribution.blame ORDER BY ALL")
+    assert [row["labelled_actions"] for row in rows] == [1, 1, 0, 0]
+    assert rows[1]["blame"] > rows[0]["blame"]
+    assert rows[2]["blame"] == rows[3]["blame"] == 0.5
+
+
+def test_a_label_is_no_report_of_the_world(tiny: TinyLake) -> None:
+    """A state with a key of the label's would be contradicted by it, and the label would leak into the evidence."""
+    tiny.land(*run("r", ["x", "y"], is_success=False, label=0))
+    tiny.land(step("r", at(1, seconds=100), 2, decision="z", state={"step_index": 7}))
+    build_blame(tiny)
+    assert tiny.ask("SELECT DISTINCT doubt FROM attribution.blame_steps") == [{"doubt": "none"}]
+
+
+@pytest.mark.parametrize("data", [{}, {"step_index": 9}, {"step_index": "one"}, {"step_index": None}])
+def test_a_label_that_names_no_step_changes_nothing(tiny: TinyLake, data: Mapping[str, Any]) -> None:
+    tiny.land(*run("r", ["x", "y"], is_success=False))
+    tiny.land(observation("r", at(2), observation_type="blame_label", data=data))
+    build_blame(tiny)
+    assert tiny.ask("FROM attribution.labelled_steps") == []
+    assert [row["blame"] for row in tiny.ask("FROM attribution.blame")] == [0.5, 0.5]
+
+
+def test_each_trial_ranks_without_its_goal_and_methods_are_means_of_them(models: Models) -> None:
+    rows: Rows = []
+    for number in range(12):
+        values = [("a", "plan" if number % 3 else "code"), ("b", "code" if number % 3 else "talk"), ("b", "check")]
+        rows += labelled(f"r{number}", "t", f"g{number}", values, 1 if number % 3 else 0)
+    tables: dict[str, Any] = {
+        "attribution.blame_steps": [{"day": DAY, "action_id": "1", "position": 0}],
+        "attribution.labelled_steps": rows,
+    }
+    tables["attribution.blame_lifts"] = compute(models["attribution.blame_lifts"], tables)
+    trials = compute(models["attribution.blame_trials"], tables)
+    for trial in trials:
+        if trial["method"] != "position_decision":
+            continue
+        mine = [row for row in rows if row["action_id"] == trial["action_id"]]
+        weights = [
+            math.prod(
+                reference_lift(rows, "t", trial["goal_id"], feature, str(row[feature]))
+                for feature in ("place", "decision")
+            )
+            for row in mine
+        ]
+        decisive = next(row["position"] for row in mine if row["is_decisive"])
+        ranks = sorted(range(3), key=lambda i: (-round(weights[i], 9), i))
+        assert trial["decisive_rank"] == ranks.index(decisive) + 1
+    tables["attribution.blame_trials"] = trials
+    found = by(compute(models["attribution.blame_methods"], tables), "method")
+    assert found["earliest"]["top_1"] == pytest.approx(4 / 12)
+    assert found["uniform"]["top_1"] == pytest.approx(1 / 3, abs=1e-6)
+    assert found["uniform"]["mean_reciprocal_rank"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3, abs=1e-6)
+    assert found["position_decision"]["top_1"] == 1
+    assert [name for name, row in found.items() if row["is_chosen"]] == ["position_decision"]
+
+
+@pytest.mark.slow
+def test_step_value_covers_what_decisions_are_worth(models: Models) -> None:
+    """Effects are drawn as the shrinkage supposes, over goals of different difficulty: 95 % intervals hold 93-97 %."""
+    dice = random.Random(3)
+    rows: Rows = []
+    truth: dict[str, float] = {}
+    for number in range(1500):
+        kind = f"k{number}"
+        truth[kind] = effect = max(min(dice.gauss(0, 0.2), 0.35), -0.35)
+        for goal in range(3):
+            base = dice.uniform(0.4, 0.6)
+            n1, n0 = dice.randint(8, 20), dice.randint(8, 20)
+            s1 = sum(dice.random() < base + effect for _ in range(n1))
+            s0 = sum(dice.random() < base for _ in range(n0))
+            both = [("did: a > x", n1 - s1, s1), ("run", n1 - s1 + n0 - s0, s1 + s0)]
+            rows += [
+                {"day": DAY, "action_type": kind, "goal_id": str(goal), "sign": sign}
+                | {"failing_runs": a, "passing_runs": b}
+                for sign, a, b in both
+            ]
+    found = compute(models["attribution.step_value"], {"attribution.blame_signs": rows})
+    assert len(found) == len(truth)
+    covered = [row["value_low"] <= truth[row["action_type"]] <= row["value_high"] for row in found]
+    assert 0.93 <= sum(covered) / len(covered) <= 0.97
+    error = [abs(row["value"] - truth[row["action_type"]]) for row in found]
+    plain = [abs(row["difference"] - truth[row["action_type"]]) for row in found]
+    assert sum(error) < sum(plain)
+
+
+def test_step_value_has_the_figures_of_its_example(models: Models) -> None:
+    rows = [
+        {"day": DAY, "action_type": "t", "goal_id": "g", "sign": sign, "failing_runs": a, "passing_runs": b}
+        for sign, a, b in (("did: a > x", 1, 9), ("run", 8, 12))
+    ]
+    [row] = compute(models["attribution.step_value"], {"attribution.blame_signs": rows})
+    found = [round(row[name], 3) for name in ("difference", "value", "value_low", "value_high")]
+    assert found == [0.6, 0.327, 0.062, 0.591]
+
+
+def floors(models: Models, tables: dict[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    for name in ("blame_lifts", "blame_trials", "blame_methods", "estimate_floors"):
+        tables[f"attribution.{name}"] = compute(models[f"attribution.{name}"], tables)
+    return by(tables["attribution.estimate_floors"], "estimate")
+
+
+def test_a_prior_that_knows_is_above_its_floor_and_one_that_only_knows_positions_is_not(models: Models) -> None:
+    """Shuffled positions leave the prior of positions as good as it was: what it scores is no knowledge of steps."""
+    dice = random.Random(5)
+    knowing: Rows = []
+    guessing: Rows = []
+    for number in range(40):
+        values = [("a", "talk"), ("a", "talk"), ("a", "talk")]
+        decisive = dice.choice([0, 1, 1, 1, 2])
+        guessing += labelled(f"r{number}", "t", f"g{number}", values, decisive)
+        values[decisive] = ("a", "code")
+        knowing += labelled(f"r{number}", "t", f"g{number}", values, decisive)
+    steps = [{"day": DAY, "action_id": "1", "position": 0}]
+    found = floors(models, {"attribution.blame_steps": steps, "attribution.labelled_steps": knowing})["prior"]
+    assert (found["score"], found["is_above_floor"], found["shuffles"]) == (1.0, True, 200)
+    found = floors(models, {"attribution.blame_steps": steps, "attribution.labelled_steps": guessing})["prior"]
+    assert not found["is_above_floor"]
+    assert found["score"] > 1 / 3  # though it looks good
+
+
+def test_a_scorer_that_tells_no_step_from_another_is_called_degenerate(models: Models) -> None:
+    rows = [row for number in range(12) for row in labelled(f"r{number}", "t", f"g{number}", [("a", "x")], 0)]
+    steps = [{"day": DAY, "action_id": "1", "position": 0}]
+    found = floors(models, {"attribution.blame_steps": steps, "attribution.labelled_steps": rows})
+    assert {name: row["is_degenerate"] for name, row in found.items()} == {"prior": True, "credit_baseline": True}
+    assert not any(row["is_above_floor"] for row in found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("is_real", "low", "high"), [(True, 0.9, 1.0), (False, 0.0, 0.15)])
+def test_contrast_is_above_its_floor_where_there_is_one(models: Models, is_real: bool, low: float, high: float) -> None:
+    """Of classes in which nothing tells failures from successes about one in twenty passes by chance, not more."""
+    dice = random.Random(11)
+    steps: Rows = []
+    for number in range(4000):
+        did_guess = dice.random() < 0.4
+        is_failure = dice.random() < (0.85 if did_guess else 0.15) if is_real else dice.random() < 0.5
+        same = {"day": DAY, "action_id": f"r{number}", "action_type": f"t{number % 40}", "is_failure": is_failure}
+        for position, name in enumerate(["look", "guess" if did_guess else "ask", dice.choice("pqr")]):
+            goal = f"g{number // 40 % 5}"
+            steps.append(same | {"goal_id": goal, "position": position, "component": name})
+    found = compute(models["attribution.estimate_floors"], {"attribution.blame_steps": steps})
+    for estimate in ("contrast", "step_value"):
+        above = [row["is_above_floor"] for row in found if row["estimate"] == estimate]
+        assert len(above) == 40
+        assert low <= sum(above) / 40 <= high, estimate
+
+
+BLAME = (
+    "blame_steps",
+    "blame_signs",
+    "labelled_steps",
+    "blame_lifts",
+    "blame_contrasts",
+    "blame_trials",
+    "blame_methods",
+    "blame",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [7, 8])
+def test_the_simulated_world_is_blamed_right(tmp_path: Path, models: Models, seed: int) -> None:
+    """Decisive steps are known there: 80 % are named where outcomes are mixed, and without that nothing is claimed."""
+    home = Settings(home=tmp_path)
+    days = 10
+    truth = read_truth(simulate(home, days=days, seed=seed, rate=120).truth)
+    report = ingest(home, now=datetime(2026, 3, 1, tzinfo=UTC))
+    lake = Lake(home.lake)
+    stop = START + timedelta(days=days - 1)
+    needed = upstream(models, "attribution.blame")
+    for model in models:
+        if model.name in needed:
+            span = {"start": START, "stop": stop} if model.partition else {"start": None, "stop": None}
+            build(lake, model, **span, settings=home, watermark=report.watermark)
+    with connect(home) as connection:
+        firsts = {
+            action: (event, evidence, passes)
+            for action, event, evidence, passes in connection.sql("""
+                SELECT action_id, event_id, evidence_kind, passes
+                FROM attribution.blame JOIN attribution.steps USING (day, action_id, position)
+                WHERE blame_rank = 1
+            """).fetchall()
+        }
+        failed = connection.sql("FROM attribution.blame_steps WHERE is_failure").to_arrow_table().to_pylist()
+    hits: dict[str, list[bool]] = defaultdict(list)
+    for action in truth.actions:
+        if action.decisive is not None and action.action_id in firsts:
+            event, evidence, passes = firsts[action.action_id]
+            assert (evidence == "contrast") == (passes > 0)
+            hits[evidence].append(event == action.decisive.event_id)
+    assert len(hits["contrast"]) > 300
+    assert sum(hits["contrast"]) / len(hits["contrast"]) >= 0.8
+    tables: dict[str, Any] = {"attribution.blame_steps": failed}
+    for name in BLAME[1:]:
+        tables[f"attribution.{name}"] = compute(models[f"attribution.{name}"], tables, start=START, stop=stop)
+    assert Counter(row["evidence_kind"] for row in tables["attribution.blame"]) == {"prior_only": len(failed)}
