@@ -55,6 +55,7 @@ def test_a_wrong_call_exits_with_2(call: Callable[..., Result]) -> None:
         ["nonsense"],
         ["sql"],
         ["run", "--all", "--day", "2026-01-05"],
+        ["run", "--from", "2026-01-05", "--day", "2026-01-05"],
         ["simulate", "--days", "0"],
         ["simulate", "--rate", "0"],
     ):
@@ -70,6 +71,9 @@ def test_a_wrong_call_exits_with_2(call: Callable[..., Result]) -> None:
         (["tables", "attribution.nothing"], "attribution.nothing"),
         (["schema", "stepp"], "stepp"),
         (["run", "--day", "1999-01-01"], "OPLAKE_FIRST_DAY"),
+        (["run", "--from", "1999-01-01"], "OPLAKE_FIRST_DAY"),
+        (["import", "who-and-when", "missing"], "missing"),
+        (["eval", "blame"], "oplake run makes it"),
         (["import", "jsonl", "missing.jsonl"], "missing.jsonl"),
         (["import", "tau-bench", "missing.json"], "missing.json"),
         (["import", "claude-code", "missing"], "no such folder"),

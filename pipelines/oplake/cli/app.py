@@ -37,9 +37,11 @@ app = typer.Typer(
 import_app = typer.Typer(no_args_is_help=True, help="Bring history in: events from other people's files.")
 rejects_app = typer.Typer()
 export_app = typer.Typer(no_args_is_help=True, help="Write tables out for other systems.")
+eval_app = typer.Typer(no_args_is_help=True, help="Hold estimates against what is known.")
 app.add_typer(import_app, name="import", rich_help_panel=BRING)
 app.add_typer(rejects_app, name="rejects", rich_help_panel=KEEP)
 app.add_typer(export_app, name="export", rich_help_panel=LOOK)
+app.add_typer(eval_app, name="eval", rich_help_panel=LOOK)
 
 
 Register: TypeAlias = Callable[[Callable[..., None]], Callable[..., None]]

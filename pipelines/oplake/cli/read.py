@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oplake.cli.app import KEEP, LOOK, app, command, default_command, export_app, rejects_app, settings
+from oplake.cli.app import KEEP, LOOK, app, command, default_command, eval_app, export_app, rejects_app, settings
 from oplake.cli.errors import CommandError
 from oplake.cli.terminal import (
     ExportFormat,
@@ -306,3 +306,45 @@ def docs(
             write_answers(connection, QUESTIONS)
     for name in write_pages(command_line):
         remark(name)
+
+
+@command(eval_app, "blame")
+def eval_blame(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the page to this Markdown file.")] = None,
+) -> None:
+    """Say how often blame finds the labelled step, by class of tasks, and how far estimates are above their floors.
+
+    Labels are observations of type `blame_label`; docs/methods/blame.md says how they are used.
+    """
+    from oplake.lake.catalog import connect
+    from oplake.learning import blame_eval
+
+    home = settings()
+    with connect(home) as connection, busy("Comparing blame with labels ..."):
+        _check_made(connection, "attribution.blame_trials", "attribution.estimate_floors")
+        found = blame_eval.evaluate(connection)
+    if found.results:
+        print_table(blame_eval.RESULT_COLUMNS, blame_eval.result_rows(found), whole=("top-1",))
+    else:
+        remark("There are no labels: no observation of type blame_label names a step of a failure.")
+    if found.floors:
+        print_table(blame_eval.FLOOR_COLUMNS, blame_eval.floor_rows(found))
+    if output is not None:
+        output.write_text(blame_eval.page(found), encoding="utf-8")
+        remark(f"Wrote {output}")
+
+
+def _check_made(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """
+    Raises:
+        CommandError: A table is not there yet.
+    """
+    there = {
+        f"{schema}.{table}"
+        for schema, table in connection.execute(
+            "SELECT table_schema, table_name FROM information_schema.tables"
+        ).fetchall()
+    }
+    for name in names:
+        if name not in there:
+            raise CommandError(f"there is no {name} yet; oplake run makes it")
