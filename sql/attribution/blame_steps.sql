@@ -58,14 +58,10 @@ named AS (
 
 occurring AS (
     SELECT
-        day,
-        action_id,
-        actor,
-        decision,
-        count(position) AS occurrences,
-        min(position) AS first_position
+        *,
+        count(position) OVER (PARTITION BY day, action_id, actor, decision) AS occurrences,
+        min(position) OVER (PARTITION BY day, action_id, actor, decision) AS first_position
     FROM named
-    GROUP BY day, action_id, actor, decision
 ),
 
 trusting AS (
@@ -73,7 +69,8 @@ trusting AS (
         day,
         action_id,
         sum(CAST(confidence AS DECIMAL(18, 9))) / count(position) AS confidence
-    FROM named
+    FROM attribution.steps
+    WHERE day BETWEEN $start AND $stop
     GROUP BY day, action_id
 ),
 
@@ -98,8 +95,8 @@ SELECT
     named.actor, -- who decided, normalised [not null]
     named.decision, -- the choice made, normalised [not null]
     named.actor || ' > ' || named.decision AS component, -- who did what: the same step in other runs [not null]
-    occurring.occurrences, -- steps of the action that are this component [not null] [1..]
-    named.position = occurring.first_position AS is_first, -- whether it is the first of them [not null]
+    named.occurrences, -- steps of the action that are this component [not null] [1..]
+    named.position = named.first_position AS is_first, -- whether it is the first of them [not null]
     CASE
         WHEN named.position < 3 THEN named.position
         ELSE CAST(floor(ln(named.position - 1) / ln(2) + 0.000000001) AS BIGINT) + 2
@@ -110,13 +107,7 @@ SELECT
         ELSE 'none'
     END AS doubt -- contradicted, unsure or none [not null]
 FROM judged
-INNER JOIN named ON judged.day = named.day AND judged.action_id = named.action_id
-INNER JOIN occurring
-    ON
-        named.day = occurring.day
-        AND named.action_id = occurring.action_id
-        AND named.actor = occurring.actor
-        AND named.decision = occurring.decision
+INNER JOIN occurring AS named ON judged.day = named.day AND judged.action_id = named.action_id
 INNER JOIN trusting ON named.day = trusting.day AND named.action_id = trusting.action_id
 LEFT JOIN contradicted
     ON
