@@ -59,6 +59,7 @@ def some_days(tiny: TinyLake) -> None:
             fate = {"endpoint": "ask", "success": number == 0, "error": f"no {day - number}", "duration_ms": 1.0}
             tiny.land({"kind": "op"} | told | fate, {"kind": "correction", "correction": f"Try {day}."} | told)
         some_sessions(tiny, day)
+        some_attempts(tiny, day)
     tiny.land(*traced_days(5))
 
 
@@ -74,6 +75,21 @@ def some_sessions(tiny: TinyLake, day: int) -> None:
             tiny.land(patch(name, when, index, new_failures=["t"] * (index % 2), autonomy_level=3))
         tiny.land(session_event(name, at(hour + start + 0.8), "confidence", detail={"score": 10 * day}))
         tiny.land(session_event(name, at(hour + start + 0.9), "done"))
+
+
+def some_attempts(tiny: TinyLake, day: int) -> None:
+    """Runs towards two goals, some of which fail by one decision, and what people said of them a day later."""
+    for number in range(6):
+        name, fails, start = f"attempt-{day}-{number}", number % 3 == day % 2, 24 * day + 3 + number
+        tiny.land(
+            begun(name, at(start), action_type="fix", goal_id=f"goal-{number % 2}", expected_outcome={"ok": True})
+        )
+        for index, decision in enumerate(("look", "guess" if fails else "ask", "look", "answer")):
+            tiny.land(step(name, at(start + index / 10), index, decision=decision))
+        tiny.land(completed(name, at(start + 0.5), {"ok": not fails}))
+        if fails:
+            label = {"data": {"step_index": 1}, "observation_type": "blame_label"}
+            tiny.land(observation(name, at(start + 24), **label))
 
 
 def rows_of(tiny: TinyLake, model: Model) -> list[dict[str, Any]]:
