@@ -98,6 +98,7 @@ def test_an_error_is_told_in_words_and_exits_with_1(
     assert not result.stdout
 
 
+@pytest.mark.slow
 def test_files_that_others_append_to_are_read_by_hand_and_by_run(
     call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -328,6 +328,7 @@ def test_long_headers_are_refused(receiver: Receiver) -> None:
             _send_on(client, b"x" * 10_000, 1000)  # without an end it would fill the memory
 
 
+@pytest.mark.slow
 def test_slow_clients_time_out(settings: Settings) -> None:
     limits = Limits(head_seconds=0.5, body_seconds=0.5, body_bytes_per_second=10**6, idle_seconds=1)
     with receiving(settings, limits=limits) as up:

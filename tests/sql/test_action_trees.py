@@ -13,6 +13,8 @@ from tests.sql.tiny_lake import DAY, TinyLake, at, begun, by, compute
 
 from oplake.models.model import Models
 
+pytestmark = pytest.mark.slow
+
 ONE = timedelta(days=1)
 
 

@@ -23,6 +23,8 @@ from oplake.models.model import Models
 from oplake.settings import Settings
 from oplake.simulate import START, read_truth, simulate
 
+pytestmark = pytest.mark.slow
+
 FEATURES = ("place", "actor", "decision", "repetition", "doubt")
 Rows = list[dict[str, Any]]
 

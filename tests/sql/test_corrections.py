@@ -24,6 +24,8 @@ from oplake.events import Correction, Op
 from oplake.simulate import START, Truth
 from oplake.simulate.workload import Workload
 
+pytestmark = pytest.mark.slow
+
 ONE = timedelta(days=1)
 Row = Mapping[str, Any]
 Z = 1.959963984540054

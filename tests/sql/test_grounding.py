@@ -15,6 +15,8 @@ from tests.sql.tiny_lake import DAY, TinyLake, at, begun, compute, observation, 
 from oplake.models.model import Models
 from oplake.scores import is_met
 
+pytestmark = pytest.mark.slow
+
 VALUES = st.sampled_from([None, True, False, 0, 1, 1.0, 1.04, 10, 10.9, "1", "x", [1], {"a": 1, "b": 2}])
 OBJECTS = st.dictionaries(st.sampled_from(["a", "b.c", '"', ""]), VALUES, max_size=3)
 TIMED = st.lists(st.tuples(st.integers(0, 5), OBJECTS), max_size=6)

@@ -15,6 +15,8 @@ from tests.sql.tiny_lake import DAY, DeltaLake, TinyLake, at, begun, by, complet
 from oplake.models.errors import ModelError
 from oplake.models.export import Format, export_interactions
 
+pytestmark = pytest.mark.slow
+
 RECORD = ["user_id", "prompt_id", "prompt", "response", "model_id", "latency_ms", "goal_id", "attribution_chain"]
 NEXT = DAY + timedelta(days=1)
 

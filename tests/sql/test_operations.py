@@ -19,6 +19,8 @@ from oplake.events import ActionCompleted, Correction, Op, ToolCall
 from oplake.simulate import START, Truth
 from oplake.simulate.workload import Workload
 
+pytestmark = pytest.mark.slow
+
 ONE = timedelta(days=1)
 WEEK = timedelta(days=7)
 Row = Mapping[str, Any]

@@ -16,6 +16,8 @@ from tests.sql.tiny_lake import DAY, PROJECT_MODELS, TinyLake, at, compute
 
 from oplake.models.model import Model, Models
 
+pytestmark = pytest.mark.slow
+
 OTEL = [model.name for model in PROJECT_MODELS if model.name.startswith("otel.")]
 NEXT = DAY + timedelta(days=1)
 

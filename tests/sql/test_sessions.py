@@ -15,6 +15,8 @@ from tests.sql.tiny_lake import DAY, TinyLake, at, compute, session_event, tool_
 from oplake.events import INT_MAX
 from oplake.models.model import Models
 
+pytestmark = pytest.mark.slow
+
 ONE = timedelta(days=1)
 
 

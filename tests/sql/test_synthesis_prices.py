@@ -18,6 +18,8 @@ from oplake.models.model import Models
 from oplake.synthesis.spending import Prices
 from oplake.synthesis.wire import Tokens
 
+pytestmark = pytest.mark.slow
+
 DAYS = [date(2026, 1, 4), date(2026, 1, 5), date(2026, 1, 6)]
 
 

@@ -14,6 +14,8 @@ from tests.sql.tiny_lake import DAY, TinyLake, at, begun, by, completed, compute
 
 from oplake.models.model import Models
 
+pytestmark = pytest.mark.slow
+
 ONE = timedelta(days=1)
 fractions = st.integers(0, 1_000_000).map(lambda millionths: millionths / 1_000_000)
 WEEK = timedelta(days=6)

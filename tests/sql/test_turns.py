@@ -22,6 +22,8 @@ from oplake.events import INT_MAX
 from oplake.given import prices
 from oplake.models.model import Models
 
+pytestmark = pytest.mark.slow
+
 BILLIONTH = Decimal("0.000000001")
 
 LIST = """\

@@ -15,7 +15,7 @@ from oplake.reference.markdown import DocsError, anchor, table
 from oplake.reference.questions import read_questions
 from oplake.settings import CHECKOUT, Settings
 
-pytestmark = pytest.mark.xdist_group("reference")  # the pages are made once
+pytestmark = [pytest.mark.xdist_group("reference"), pytest.mark.slow]  # the pages are made once
 
 PAGES = sorted(
     page

@@ -133,6 +133,7 @@ FROM part GROUP BY day
     }
 
 
+@pytest.mark.slow
 def test_the_order_is_the_same_in_every_process(tmp_path: Path) -> None:
     """Forbids sets of names on the way: their order differs from process to process, and pages of docs/ go by it."""
     names = ("a.three", "b.one", "c.two", "d.four", "e.five")
