@@ -33,6 +33,8 @@ from oplake.receiver import app
 from oplake.receiver.limits import Limits
 from oplake.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # what a person would write
 TOKEN = "a-long-random-text"
 NOTE = {"kind": "note", "event_id": "n1", "ts": "2026-01-05T12:00:00Z", "user_id": "ann", "note": "well done"}

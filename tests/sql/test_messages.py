@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sql.tiny_lake import DAY, PROJECT_MODELS, TinyLake, at, by, compute
 
+pytestmark = pytest.mark.slow
+
 
 def folded(*messages: str | None, **fields: Any) -> list[str]:
     """The templates of operations that failed with these messages."""

@@ -14,6 +14,8 @@ from oplake.models.errors import ModelFileError
 from oplake.models.model import Model
 from oplake.models.sql_file import DIALECT, load_models
 
+pytestmark = pytest.mark.slow
+
 
 def obstacles(sql: str) -> list[str]:
     """What in a query means something else in Spark, or nothing; empty when Spark can run it.

@@ -13,6 +13,8 @@ from tests.sql.tiny_lake import DAY, TinyLake, at, begun, by, completed, compute
 from oplake import scores
 from oplake.models.model import Models
 
+pytestmark = pytest.mark.slow
+
 KEYS = st.one_of(
     st.sampled_from(
         ["", "a", "a.b", "$", "$.a", '"', 'a"b', "é", "\u0000", "status", "error", "a/b", "~", "[0]", "\\", "'"]

@@ -14,6 +14,8 @@ from oplake.given import prices
 from oplake.models.model import Model, Models, Query, sql_folder
 from oplake.models.sql_file import load_queries
 
+pytestmark = pytest.mark.slow
+
 QUERIES = load_queries(sql_folder())
 
 

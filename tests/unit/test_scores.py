@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from oplake.scores import is_met, success_score
 
+pytestmark = pytest.mark.slow
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -16,6 +16,8 @@ from oplake.synthesis.extractive import central, fill, notes_of
 from oplake.synthesis.injection import fenced, flags, flags_of
 from oplake.synthesis.prompts import FOLDER, render
 
+pytestmark = pytest.mark.slow
+
 
 class Stage(BaseModel):
     name: str

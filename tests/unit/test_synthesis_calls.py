@@ -23,6 +23,8 @@ from oplake.synthesis.memory import Memory
 from oplake.synthesis.spending import Prices
 from oplake.synthesis.wire import Request, Tokens
 
+pytestmark = pytest.mark.slow
+
 QUICK = Patience(answer=0.5, connect=0.5, retry=1.0, wait_initial=0.01, wait=0.05)
 PURPOSE = Purpose("users.daily_reports", "2026-01-05", "ann", "answer", "v1", "s1", 0, 7)
 

@@ -14,6 +14,8 @@ from oplake.synthesis.client import BREAK_AFTER, Client, Endpoint, Patience, end
 from oplake.synthesis.errors import CircuitOpen, ModelError, ProvidersFailed, SynthesisError
 from oplake.synthesis.wire import Request
 
+pytestmark = pytest.mark.slow
+
 QUICK = Patience(answer=0.5, connect=0.5, retry=3.0, wait_initial=0.01, wait=1.0)
 
 

@@ -27,6 +27,8 @@ from oplake.synthesis.loop import Answer, LoopEvent, Task, run, write
 from oplake.synthesis.prompts import render
 from oplake.synthesis.recall import recall
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = CHECKOUT / "tests" / "unit" / "golden_prompts"
 
 

@@ -12,6 +12,8 @@ from oplake.lake.spec import Column, TableSpec
 from oplake.lake.tables import Lake
 from oplake.synthesis.query import RESULT_BYTES, ROWS, Query, pin
 
+pytestmark = pytest.mark.slow
+
 TABLE = TableSpec(
     name="landed.notes",
     description="Notes.",
