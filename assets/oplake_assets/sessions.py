@@ -5,10 +5,13 @@ All others of the schema are models. How rows come about stands in `oplake.given
 No `from __future__ import annotations` here: Dagster reads the annotations of the functions that it calls.
 """
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from oplake.given.budgets import BUDGETS
 from oplake.given.prices import PRICES
+from oplake.lake.spec import TableSpec
 from oplake.models.sql_assets import OWNER, table_metadata
 from oplake.orchestration.partitions import key_of
 from oplake.orchestration.resources import Lakehouse
@@ -20,44 +23,39 @@ USABLE = "own_rows_are_usable"
 
 def prices() -> dg.AssetsDefinition:
     """The price list, with a check that names the rows of `prices.csv` that cannot be used."""
-
-    @dg.asset(
-        key=key_of(PRICES.name),
-        description=PRICES.description,
-        group_name=GROUP,
-        kinds=KINDS,
-        owners=[OWNER],
-        metadata=table_metadata(PRICES),
-        check_specs=[
-            dg.AssetCheckSpec(USABLE, asset=key_of(PRICES.name), description="every row of prices.csv can be used")
-        ],
-    )
-    def write(lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        made = lakehouse.write_given(PRICES.name)
-        check = dg.AssetCheckResult(
-            check_name=USABLE,
-            passed=not made.problems,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description="; ".join(made.problems) or None,
-            metadata={"unusable": len(made.problems)},
-        )
-        return dg.MaterializeResult(metadata={"dagster/row_count": made.row_count}, check_results=[check])
-
-    return write
+    key = key_of(PRICES.name)
+    return _asset(PRICES, [dg.AssetCheckSpec(USABLE, asset=key, description="every row of prices.csv can be used")])
 
 
 def budgets() -> dg.AssetsDefinition:
     """The limits of the settings."""
+    return _asset(BUDGETS, [])
+
+
+def _asset(spec: TableSpec, checks: Sequence[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
+    """The asset that writes a given table; each check fails when some of what it comes of cannot be used."""
 
     @dg.asset(
-        key=key_of(BUDGETS.name),
-        description=BUDGETS.description,
+        key=key_of(spec.name),
+        description=spec.description,
         group_name=GROUP,
         kinds=KINDS,
         owners=[OWNER],
-        metadata=table_metadata(BUDGETS),
+        metadata=table_metadata(spec),
+        check_specs=checks,
     )
     def write(lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        return dg.MaterializeResult(metadata={"dagster/row_count": lakehouse.write_given(BUDGETS.name).row_count})
+        made = lakehouse.write_given(spec.name)
+        results = [
+            dg.AssetCheckResult(
+                check_name=check.name,
+                passed=not made.problems,
+                severity=dg.AssetCheckSeverity.ERROR,
+                description="; ".join(made.problems) or None,
+                metadata={"unusable": len(made.problems)},
+            )
+            for check in checks
+        ]
+        return dg.MaterializeResult(metadata={"dagster/row_count": made.row_count}, check_results=results)
 
     return write

@@ -28,6 +28,7 @@ NESTED_VALUE_CHARS = (
 TELEMETRY_STRING_CHARS = STRING_CHARS  # a string inside what OpenTelemetry says: messages and arguments stand there
 LINE_BYTES = 1 << 20  # no accepted event takes more; it bounds the buffer of every reader
 CONTRACT = 2  # the number of this contract; each field or kind that is added raises it, and readers of old tell by it
+SYNTHESIS = "oplake.synthesis"  # the source of what our own author lands: its answers, which it reads back as its cache
 DEPTH = 64  # deeper nesting is refused before a recursive decoder runs out of stack
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1  # what Arrow, Delta and DuckDB hold
 

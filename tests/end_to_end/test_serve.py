@@ -24,6 +24,7 @@ from tests.landed_events import NOON, rows
 from tests.landed_events import event as accepted_line
 from tests.receiving import JSON, LINES, PROTOBUF, Receiver, receiving, serving
 
+from oplake.events import SYNTHESIS
 from oplake.lake.ingest import ingest
 from oplake.landing.disk import OsDisk
 from oplake.landing.otlp import decode_traces, encode_response
@@ -206,6 +207,17 @@ def test_no_bad_line_keeps_a_good_one_out(receiver: Receiver) -> None:
     kept = receiver.landed("reject")
     assert [reject["raw_bytes"] for reject in kept] == [len(line) for line in BAD_LINES]
     assert [reject["reason"] for reject in kept] == [reject["reason"] for reject in answer.json["rejects"]]
+
+
+def test_nobody_else_speaks_as_the_author_of_oplake(receiver: Receiver) -> None:
+    """Forbids to trust the source: an answer under it would be served from then on as one that was paid for."""
+    forged = {"kind": "note", "user_id": "u", "note": "n", "source": SYNTHESIS}
+    body = b"\n".join(json.dumps(each).encode() for each in (forged, {**forged, "source": "mine"}))
+    answer = receiver.post("/events", body, LINES)
+    assert (answer.status, answer.json["accepted"], answer.json["rejected"]) == (200, 1, 1)
+    assert SYNTHESIS in answer.json["rejects"][0]["reason"]
+    assert [event["source"] for event in receiver.landed("note")] == ["mine"]
+    assert len(receiver.landed("reject")) == 1
 
 
 @pytest.mark.parametrize("line", BAD_LINES, ids=range(len(BAD_LINES)))

@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
 from tests.end_to_end.test_serve import BrokenDisk
 from tests.receiving import Receiver, receiving
@@ -15,19 +20,13 @@ from tests.receiving import Receiver, receiving
 from oplake.receiver import app, door
 from oplake.settings import Settings
 
-sdk_trace = pytest.importorskip("opentelemetry.sdk.trace")
-exporter = pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
-span_exporter: Any = pytest.importorskip("opentelemetry.exporter.otlp.proto.http.trace_exporter")
 TOKEN = "a-long-random-text"
 
 
 def _export(up: Receiver, count: int, **options: Any) -> bool:
     """Sends so many spans, each a child of the one before; whether the exporter says that it could."""
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
     memory = InMemorySpanExporter()
-    provider = sdk_trace.TracerProvider()
+    provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(memory))
     tracer = provider.get_tracer("test")
     with tracer.start_as_current_span("invoke_agent a", attributes={"gen_ai.operation.name": "invoke_agent"}):
@@ -35,7 +34,7 @@ def _export(up: Receiver, count: int, **options: Any) -> bool:
             with tracer.start_as_current_span("chat m") as span:
                 span.set_attribute("gen_ai.usage.input_tokens", number)
                 span.set_attribute("gen_ai.response.finish_reasons", ["stop"])
-    sending = span_exporter.OTLPSpanExporter(endpoint=f"{up.url}/v1/traces", **options)
+    sending = OTLPSpanExporter(endpoint=f"{up.url}/v1/traces", **options)
     done = sending.export(memory.get_finished_spans())
     sending.shutdown()
     provider.shutdown()
@@ -45,7 +44,7 @@ def _export(up: Receiver, count: int, **options: Any) -> bool:
 def test_spans_of_the_sdk_land_packed_or_not(settings: Settings) -> None:
     with receiving(settings) as up:
         assert _export(up, 5)
-        assert _export(up, 3, compression=exporter.Compression.Gzip)
+        assert _export(up, 3, compression=Compression.Gzip)
         spans = up.landed("span")
     assert len(spans) == len({(span["trace_id"], span["span_id"]) for span in spans}) == 8
     assert sorted(span["attributes"].get("gen_ai.usage.input_tokens", -1) for span in spans[:5]) == [-1, 0, 1, 2, 3]

@@ -13,16 +13,15 @@ from typing import Any
 
 import hypothesis
 import hypothesis.strategies as st
-import msgspec
 import pytest
 from rich.console import Console
+from tests.importing import bodies, landed, of
 from tests.landed_events import rows, take_in
 
 from oplake.cli.claude_code import estimate, show
 from oplake.landing.importers import Imported, NotImportable
 from oplake.landing.importers.claude_code import import_claude_code
 from oplake.landing.importers.claude_code.history import History, ModelUse, Tokens
-from oplake.landing.segments import segments
 from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 
@@ -162,20 +161,6 @@ def imported(projects: Path, tmp_path: Path) -> Import:
         return done, history, landed(tmp_path / "landing")[already:]
 
     return do
-
-
-def landed(folder: Path) -> list[dict[str, Any]]:
-    return [
-        msgspec.json.decode(line) for segment in segments(folder) for line in segment.path.read_bytes().splitlines()
-    ]
-
-
-def of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [event for event in events if event["kind"] == kind]
-
-
-def bodies(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in event.items() if key != "received_at"} for event in events]
 
 
 def test_an_answer_is_a_turn_and_its_usage_counts_once(put: Callable[..., Path], imported: Import) -> None:

@@ -10,15 +10,14 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.importing import bodies, landed
 
 from oplake.landing.importers import Imported, NotImportable, Place, jsonl
 from oplake.landing.importers.jsonl import BadMap, Rule, import_jsonl, parse_map
-from oplake.landing.segments import segments
 from oplake.landing.writer import SegmentWriter
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -47,18 +46,8 @@ def imported(
     return done, landed(folder)[already:]
 
 
-def landed(folder: Path) -> list[dict[str, Any]]:
-    return [
-        msgspec.json.decode(line) for segment in segments(folder) for line in segment.path.read_bytes().splitlines()
-    ]
-
-
 def lines(*rows: Any) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-
-
-def bodies(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in event.items() if key != "received_at"} for event in events]
 
 
 # --- identity and time ------------------------------------------------------------------------------------------------

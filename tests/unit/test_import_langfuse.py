@@ -10,13 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+from tests.importing import landed, of
 
 from oplake.landing.importers import Imported, NotImportable
 from oplake.landing.importers.langfuse import import_langfuse
 from oplake.landing.importers.langfuse.fields import cost_of, provider_of, tokens_of
-from oplake.landing.segments import segments
 from oplake.landing.writer import SegmentWriter
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -115,16 +114,6 @@ def imported(tmp_path: Path) -> Import:
         return done, landed(tmp_path / "landing")[already:]
 
     return do
-
-
-def landed(folder: Path) -> list[Row]:
-    return [
-        msgspec.json.decode(line) for segment in segments(folder) for line in segment.path.read_bytes().splitlines()
-    ]
-
-
-def of(events: list[Row], kind: str) -> list[Row]:
-    return [event for event in events if event["kind"] == kind]
 
 
 def bodies(events: list[Row]) -> list[Row]:

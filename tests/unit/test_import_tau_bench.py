@@ -10,12 +10,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+from tests.importing import bodies, landed, of
 
 from oplake.landing.importers import Imported, NotImportable
 from oplake.landing.importers.tau_bench import RUN_SECONDS, import_tau_bench
-from oplake.landing.segments import segments
 from oplake.landing.writer import SegmentWriter
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -78,20 +77,6 @@ def imported(tmp_path: Path) -> Import:
         return done, landed(tmp_path / "landing")[already:]
 
     return do
-
-
-def landed(folder: Path) -> list[dict[str, Any]]:
-    return [
-        msgspec.json.decode(line) for segment in segments(folder) for line in segment.path.read_bytes().splitlines()
-    ]
-
-
-def of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [event for event in events if event["kind"] == kind]
-
-
-def bodies(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in event.items() if key != "received_at"} for event in events]
 
 
 def test_a_run_is_an_action_with_its_steps_and_observations(imported: Import) -> None:

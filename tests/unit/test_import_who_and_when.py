@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+from tests.importing import landed, of
 
 from oplake.landing.importers import Imported, NotImportable
 from oplake.landing.importers.who_and_when import import_who_and_when
-from oplake.landing.segments import segments
 from oplake.landing.writer import SegmentWriter
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -61,16 +60,6 @@ def imported(tmp_path: Path) -> Import:
         return done, landed(tmp_path / "landing")[already:]
 
     return do
-
-
-def landed(folder: Path) -> list[dict[str, Any]]:
-    return [
-        msgspec.json.decode(line) for segment in segments(folder) for line in segment.path.read_bytes().splitlines()
-    ]
-
-
-def of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [event for event in events if event["kind"] == kind]
 
 
 def bodies(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.importing import landed
 
 from oplake.events import decoder, encoder
 from oplake.landing.accept import accept
@@ -32,12 +33,6 @@ NOT_SAID = {"event_id", "action_id", "parent_action_id", "received_at", "source"
 EXPECTED_DRAWS = [85, 3, 25, 48, 70]
 EXPECTED_WAITS = [1764, 524, 838]
 EXPECTED_UUID = "019b8b74-1800-744a-b696-59281a2c928e"
-
-
-def landed(folder: Path) -> list[dict[str, Any]]:
-    return [
-        msgspec.json.decode(line) for segment in segments(folder) for line in segment.path.read_bytes().splitlines()
-    ]
 
 
 def run_workload(**changes: Any) -> Workload:

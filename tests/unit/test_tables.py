@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from oplake.lake import parquet
 from oplake.lake.delta_spec import CHECKPOINT_COMMITS
 from oplake.lake.errors import BadRows, LakeError, LogBroken, Overtaken, SchemaChanged, TableMissing, VersionMissing
-from oplake.lake.tables import CHECKPOINT_NIGHTLY, Column, Lake, Replaced, TableSpec
+from oplake.lake.tables import WORTH_A_CHECKPOINT, Column, Lake, Replaced, TableSpec
 
 NEW_YEAR = date(2026, 1, 1)
 TIME = pa.timestamp("us", "UTC")
@@ -702,14 +702,14 @@ def test_opening_a_table_with_a_long_log_reads_little_of_it(made: Lake) -> None:
 def test_a_checkpoint_is_made_when_it_spares_many_commits(made: Lake) -> None:
     """After few commits it would cost more than it spares; another process reads the table through it."""
     log = made.folder(FACTS.name) / "_delta_log"
-    for number in range(CHECKPOINT_NIGHTLY - 2):
+    for number in range(WORTH_A_CHECKPOINT - 2):
         made.append(FACTS.name, facts(one=number))
     assert not made.checkpoint(FACTS.name)
     made.append(FACTS.name, facts(one=-1))
     assert made.checkpoint(FACTS.name)
     assert not made.checkpoint(FACTS.name)
     (log / f"{0:020}.json").unlink()  # as when the log is cleaned: what it said is in the checkpoint
-    assert Lake(made.root).size(FACTS.name).row_count == CHECKPOINT_NIGHTLY - 1
+    assert Lake(made.root).size(FACTS.name).row_count == WORTH_A_CHECKPOINT - 1
 
 
 def test_other_delta_readers_read_the_same(made: Lake) -> None:

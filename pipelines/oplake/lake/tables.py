@@ -41,7 +41,7 @@ from oplake.lake.spec import DAY, Column, TableSpec, check_name
 __all__ = ["Batches", "Column", "Lake", "Replaced", "TableSpec"]
 
 COMMIT_SECONDS = 60.0  # a commit takes milliseconds; who is overtaken for a minute should say so
-CHECKPOINT_NIGHTLY = 8  # commits worth a checkpoint: 15 of them make opening a table of 365 files take twice as long
+WORTH_A_CHECKPOINT = 8  # commits worth a checkpoint: 15 of them make opening a table of 365 files take twice as long
 RETENTION = timedelta(days=7)  # how long versions can be read after they were replaced; the default of vacuum_after
 
 _WRITER = "oplake.writer"  # the application transaction that all commits share
@@ -408,7 +408,7 @@ class Lake:
         """
         with self._lock:
             delta = self._delta(name)
-            if delta.version() - delta_log.last_checkpoint(self._log(name)) < CHECKPOINT_NIGHTLY:
+            if delta.version() - delta_log.last_checkpoint(self._log(name)) < WORTH_A_CHECKPOINT:
                 return False
             delta.create_checkpoint()
         return True

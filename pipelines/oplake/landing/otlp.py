@@ -39,6 +39,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from oplake.events import LINE_BYTES, TELEMETRY_STRING_CHARS, encoder
 from oplake.landing.errors import OtlpError
+from oplake.landing.shape import json_or_text
 
 SOURCE = "otlp"
 FITTING_BYTES = LINE_BYTES * 3 // 4  # of an event; the rest is for its resource, stamps and replaced secrets
@@ -479,7 +480,7 @@ def _value(value: Any) -> Any:
         return None
     said = getattr(value, which)
     if which == "string_value":
-        return _read(said) if len(said) > TELEMETRY_STRING_CHARS else said
+        return json_or_text(said) if len(said) > TELEMETRY_STRING_CHARS else said
     if which == "int_value":
         return int(said)
     if which == "double_value":
@@ -492,16 +493,6 @@ def _value(value: Any) -> Any:
     if which == "bytes_value" and isinstance(said, bytes):
         return base64.b64encode(said).decode()
     return said
-
-
-def _read(text: str) -> Any:
-    """What a long text says in JSON, so that it can be cut inside; itself where it is none."""
-    if text[:1] not in {"{", "["}:
-        return text
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return text
 
 
 def _fit(event: dict[str, Any]) -> None:
@@ -520,7 +511,7 @@ def _shortened(value: Any, chars: int) -> Any:
     if isinstance(value, list):
         return [_shortened(item, chars) for item in value]
     if isinstance(value, str) and len(value) > chars:
-        said = _read(value)
+        said = json_or_text(value)
         return value[: chars - len(_ELLIPSIS)] + _ELLIPSIS if said is value else _shortened(said, chars)
     return value
 

@@ -61,6 +61,16 @@ def decode(raw: bytes) -> dict[str, Any]:
 _decoder = msgspec.json.Decoder()
 
 
+def json_or_text(text: str) -> Any:
+    """The object or list that a text is in JSON; the text itself if it is none."""
+    if text[:1] not in {"{", "["}:
+        return text
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return text
+
+
 def _hint(raw: bytes) -> str | None:
     """What is often wrong with JSON that does not decode, in plainer words than the decoder's."""
     if b"\0" in raw:

@@ -16,6 +16,7 @@ from typing import overload
 
 import msgspec
 
+from oplake.events import SYNTHESIS
 from oplake.landing.accept import Accepted, accept_batch, place_id, reject
 from oplake.landing.errors import Unusable
 from oplake.receiver.door import Door
@@ -142,16 +143,26 @@ def _accepted(batch: Batch, start: int, rejects: list[Rejected], received_at: da
     made: list[Accepted] = []
     outcomes = accept_batch(raws, received_at=received_at, event_ids=_Ids(batch, start, start + len(raws)))
     for place, outcome in enumerate(outcomes, start):
-        if isinstance(outcome, Unusable):
-            line, reason = batch.lines[place], outcome.reason
+        reason = _reason_against(outcome)
+        if reason is not None:
+            line = batch.lines[place]
             rejects.append(Rejected(line, reason))
             raw, offset = batch.raws[place], batch.offsets[place]
             made.append(
                 reject(raw, reason=reason, origin=batch.origin, line=line, byte_offset=offset, received_at=received_at)
             )
-        else:
+        elif isinstance(outcome, Accepted):
             made.append(outcome)
     return made
+
+
+def _reason_against(outcome: Accepted | Unusable) -> str | None:
+    """Why an event does not land; None if it does."""
+    if isinstance(outcome, Unusable):
+        return outcome.reason
+    if outcome.event.source == SYNTHESIS:  # it would be read back as an answer that was paid for
+        return f"the source {SYNTHESIS} is oplake's own; say who you are"
+    return None
 
 
 def _of_array(text: bytes, limits: Limits) -> list[bytes]:

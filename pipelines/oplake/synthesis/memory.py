@@ -25,7 +25,7 @@ from oplake.landing.segments import Segment, read_range, segments
 from oplake.landing.writer import SegmentWriter, utc_now
 from oplake.settings import Settings
 
-SOURCE = "oplake.synthesis"
+SOURCE = events.SYNTHESIS
 KINDS = ("llm_call", "turn", "tool_call", "session_event", "operator_note")
 _BEGINNINGS = tuple(b'{"kind":"%s"' % kind.encode() for kind in KINDS)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from oplake.landing.importers import Intake, NotImportable, Place, opened
 from oplake.landing.importers.jsonl import lines_of
+from oplake.landing.shape import json_or_text
 
 FILE_BYTES = 2**30  # a larger document would not fit into the memory of a small machine; JSON lines may be longer
 HELD_CHARS = 20_000  # of a text that is held until all rows are read; twice what lands, so that no secret is cut
@@ -264,7 +265,7 @@ def _held(row: Row) -> Row:
     for name in ("input", "output", "metadata", "usageDetails", "costDetails"):
         value = made.get(name)
         if isinstance(value, str):
-            made[name] = value = _as_json(value)
+            made[name] = value = json_or_text(value)
         made[name] = _cut(value)
     return made
 
@@ -275,15 +276,6 @@ def _cut(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _cut(item) for key, item in value.items()}
     return [_cut(item) for item in value] if isinstance(value, list) else value
-
-
-def _as_json(text: str) -> Any:
-    if text[:1] not in {"{", "["}:
-        return text
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return text
 
 
 def time_of(value: Any) -> datetime | None:
