@@ -477,7 +477,9 @@ BAD = [
         b'{"type":"assistant","uuid":"u5","timestamp":"2026-02-03T09:00:00Z","message":{"id":"m","usage":{"output_tokens":"9"}}}',
         "count",
     ),
+    (b'{"a":' * 501 + b"1" + b"}" * 501, "500 deep"),  # of which every Python could say more
     (b'{"a":' * 2_000 + b"1" + b"}" * 2_000, ""),
+    (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, ""),
 ]
 
 
@@ -492,6 +494,12 @@ def test_a_bad_line_is_a_reject_and_stops_nothing(
     [reject] = of(events, "reject")
     assert reason in reject["reason"]
     assert (reject["origin"], reject["line"], reject["raw_bytes"]) == (f"claude-code:{SESSION}.jsonl", 2, len(bad))
+
+
+def test_a_line_as_deep_as_is_allowed_is_read_in_every_python(put: Callable[..., Path], imported: Import) -> None:
+    put(worked_example().text() + b'{"a":' * 500 + b"1" + b"}" * 500 + b"\n")
+    done, history, _ = imported()
+    assert (done.rejected, history.unknown) == (0, {"None": 1})
 
 
 def test_half_of_a_character_is_read_as_it_was_meant(put: Callable[..., Path], imported: Import) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 TEXT_CHARS = 20_000  # of a text that is held until its session is read; twice what lands, so that no secret is cut
 ARG_CHARS = 8_000  # the same of an argument or an output of a tool, of which 500 characters land
+DEPTH = 500  # of a line; how deep a decoder can go differs between versions of Python, what an import lands must not
 EDITING = frozenset({"Edit", "MultiEdit", "Write", "NotebookEdit"})  # tools that change a file
 
 
@@ -44,7 +45,33 @@ class Result:
 
 
 def decode(raw: bytes) -> Any:
-    """A line as JSON. JavaScript cuts texts within characters, and writes the halves; they become question marks."""
+    """A line as JSON. JavaScript cuts texts within characters, and writes the halves; they become question marks.
+
+    Raises:
+        Unreadable: It is nested deeper than DEPTH.
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: It is no JSON, or deeper still.
+    """
+    line = _decoded(raw)
+    if raw.count(b"{") + raw.count(b"[") > DEPTH and _is_too_deep(line):
+        raise Unreadable(f"it is nested more than {DEPTH} deep")
+    return line
+
+
+def _is_too_deep(line: Any) -> bool:
+    level = [line]
+    for _ in range(DEPTH + 1):
+        level = [
+            item
+            for value in level
+            if isinstance(value, (dict, list))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _decoded(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError:
