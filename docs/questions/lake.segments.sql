@@ -6,4 +6,4 @@ SELECT
 FROM lake.segments
 
 -- answer:
--- 22640 | 8 | 7
+-- 23701 | 8 | 7

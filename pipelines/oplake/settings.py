@@ -93,6 +93,13 @@ class Settings(BaseSettings):
         "without a price in `sessions.prices` is not asked.",
     )
 
+    meta_evaluations_most: int = Field(
+        default=50, ge=0, description="Users that one run evaluates in a window of six hours; the others wait."
+    )
+    daily_reports_most: int = Field(default=30, ge=0, description="Users that one run writes a report of a day about.")
+    meta_plans_most: int = Field(default=20, ge=0, description="Users that one run plans a month for.")
+    error_analyses_most: int = Field(default=20, ge=0, description="Error patterns of a day that one run analyses.")
+
     @field_validator("tail", mode="before")
     @classmethod
     def _as_paths(cls, given: Any) -> Any:

@@ -16,14 +16,16 @@ from oplake.models.model import Models
 from oplake.orchestration import definitions as module
 from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.instance import open_instance
+from oplake.orchestration.llm import LLM
 from oplake.orchestration.partitions import days_read, key_of
 from oplake.orchestration.resources import LINEAGE, Lakehouse
+from oplake.orchestration.schedules import CRONS
 from oplake.settings import CHECKOUT, Settings
+from oplake.synthesis.tables import WRITTEN
 
 from .conftest import World, WriteModels, at, step
 
-LLM = "llm"
-SYNTHESIS = "synthesis"
+WRITTEN_TABLES = {what.name for what in WRITTEN}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_every_table_is_an_asset_in_its_group(definitions: dg.Definitions, model
     specs = {".".join(spec.key.path): spec for spec in definitions.resolve_all_asset_specs()}
     lake = {"lake.segments", "lake.arrivals", "lake.redactions", "lake.watermark"}
     given = {spec.name for spec in GIVEN}
-    assert set(specs) == {*TABLES.values(), *lake, *given, *(model.name for model in models)}
+    assert set(specs) == {*TABLES.values(), *lake, *given, *WRITTEN_TABLES, *(model.name for model in models)}
     for name, spec in specs.items():
         assert spec.group_name == ("landed" if name in lake - {"lake.arrivals"} else name.partition(".")[0])
         assert spec.description
@@ -102,7 +104,7 @@ def test_sensors_and_schedules_run_by_themselves(definitions: dg.Definitions) ->
     """Dagster's default is STOPPED: everything would look well and nothing would happen."""
     repository = definitions.get_repository_def()
     assert {each.name for each in repository.sensor_defs} == {"arrivals"}
-    assert {each.name for each in repository.schedule_defs} == {"daily_upkeep"}
+    assert {each.name for each in repository.schedule_defs} == {"daily_upkeep", *CRONS}
     assert all(each.default_status is dg.DefaultSensorStatus.RUNNING for each in repository.sensor_defs)
     assert all(each.default_status is dg.DefaultScheduleStatus.RUNNING for each in repository.schedule_defs)
 
@@ -153,26 +155,29 @@ def test_assets_come_with_counts_and_lineage(world: World) -> None:
 
 
 def llm_misuse(definitions: dg.Definitions) -> list[str]:
-    """Assets that hold the resource `llm` although they are not of `oplake_assets.synthesis`."""
+    """Assets that hold the resource `llm` although no author writes them."""
     graph = definitions.resolve_asset_graph()
     return [
         asset.key.to_user_string()
         for asset in graph.assets_defs
-        if LLM in asset.required_resource_keys and (asset.group_names_by_key.get(asset.key) != SYNTHESIS)
+        if LLM in asset.required_resource_keys and ".".join(asset.key.path) not in WRITTEN_TABLES
     ]
 
 
 def test_no_asset_but_synthesis_may_call_a_model(definitions: dg.Definitions) -> None:
     """Numbers are counted, never asked for."""
     assert llm_misuse(definitions) == []
+    holders = [asset for asset in definitions.resolve_asset_graph().assets_defs if LLM in asset.required_resource_keys]
+    assert {".".join(asset.key.path) for asset in holders} == WRITTEN_TABLES
+    assert {asset.op.pool for asset in holders} == {"llm"}
 
     @dg.asset(required_resource_keys={LLM}, group_name="attribution")
     def guessed_credit() -> None: ...
 
-    @dg.asset(required_resource_keys={LLM}, group_name=SYNTHESIS)
-    def weekly_letter() -> None: ...
+    @dg.asset(required_resource_keys={LLM}, key=key_of("users.daily_reports"))
+    def report() -> None: ...
 
-    control = dg.Definitions([guessed_credit, weekly_letter], resources={LLM: "a model"})
+    control = dg.Definitions([guessed_credit, report], resources={LLM: "a model"})
     assert llm_misuse(control) == ["guessed_credit"]
 
 

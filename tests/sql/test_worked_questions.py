@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.sql.tiny_lake import DAY, PROJECT_MODELS, TinyLake, at, begun, step
+from tests.written_rows import NAMED, example_rows
 
 from oplake.given import prices
 from oplake.models.model import Model, Models, Query, sql_folder
@@ -21,13 +22,15 @@ QUERIES = load_queries(sql_folder())
 
 @pytest.fixture(scope="module")
 def example(models: Models) -> TinyLake:
-    """A lake with the example events, as after `oplake import jsonl` and `oplake run`, and two budgets."""
+    """A lake of the example events, as after `oplake import jsonl` and `oplake run`, with budgets and reports."""
     tiny = TinyLake(models)
     tiny.prices = prices.table_of(prices.list_entries())
     tiny.budgets = {"user": Decimal("0.04"), "project": Decimal(1)}
     for line in (sql_folder() / "example.jsonl").read_text().splitlines():
         event = json.loads(line)
         tiny.land(event | {"ts": datetime.fromisoformat(event["ts"])})
+    for table, rows in example_rows().items():
+        tiny.append(NAMED[table].spec, rows)
     tiny.build(stop=DAY + timedelta(days=1))
     return tiny
 

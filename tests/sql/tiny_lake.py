@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -27,6 +27,7 @@ from oplake.models.model import Model, Models, sql_folder
 from oplake.models.sql_file import load_models
 from oplake.orchestration.work import SOURCES
 from oplake.settings import Settings
+from oplake.synthesis.tables import WRITTEN
 
 PROJECT_MODELS = load_models(sql_folder(), SOURCES)
 """The project's own models, also for parametrised tests."""
@@ -67,7 +68,7 @@ class TinyLake:
         self.connection.execute("SET TimeZone = 'UTC'")
         for spec in LANDED.values():
             self._create(spec)
-        for spec in (*GIVEN, *(model.spec for model in models)):
+        for spec in (*GIVEN, *(what.spec for what in WRITTEN), *(model.spec for model in models)):
             self._create(spec)
         self._ids = count()
 
@@ -77,7 +78,7 @@ class TinyLake:
         for event in landed:
             by_kind.setdefault(event["kind"], []).append(landed_row(event, f"e{next(self._ids):06d}"))
         for kind, rows in by_kind.items():
-            self._append(LANDED[kind], sorted(rows, key=lambda row: row["day"]))
+            self.append(LANDED[kind], sorted(rows, key=lambda row: row["day"]))
 
     def build(
         self, *names: str, start: date = DAY, stop: date | None = None, watermark: datetime | None = LATER
@@ -129,8 +130,9 @@ class TinyLake:
         columns = ", ".join(f'"{column.name}" {duckdb_type(column.type)}' for column in spec.columns)
         self.connection.execute(f"CREATE TABLE {spec.name} ({columns})")
 
-    def _append(self, spec: TableSpec, rows: list[dict[str, Any]]) -> None:
-        self.connection.register("landing", pa.Table.from_pylist(rows, schema=spec.arrow_schema))
+    def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to a table that no model makes."""
+        self.connection.register("landing", pa.Table.from_pylist(list(rows), schema=spec.arrow_schema))
         self.connection.execute(f"INSERT INTO {spec.name} SELECT * FROM landing")
         self.connection.unregister("landing")
 
@@ -170,9 +172,10 @@ class DeltaLake(TinyLake):
                 connection.execute(f"CREATE VIEW {name} AS {self.lake.relation_sql(name)}")
             return answer(connection, sql)
 
-    def _append(self, spec: TableSpec, rows: list[dict[str, Any]]) -> None:
+    def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to a table that no model makes."""
         self.lake.create(spec)
-        self.lake.append(spec.name, pa.Table.from_pylist(rows, schema=spec.arrow_schema))
+        self.lake.append(spec.name, pa.Table.from_pylist(list(rows), schema=spec.arrow_schema))
 
 
 def priced(text: str) -> pa.Table:
@@ -299,7 +302,7 @@ def compute(
         connection.execute(f"TRUNCATE {name}")
         rows = [{column: row.get(column) for column in schema.names} for row in given.get(name, ())]
         if rows:
-            connection.register("given", pa.Table.from_pylist(rows, schema=schema))
+            connection.register("given", pa.Table.from_pylist(list(rows), schema=schema))
             connection.execute(f"INSERT INTO {name} SELECT * FROM given")
             connection.unregister("given")
     days = {"start": start, "stop": stop or start}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 AS_DATE = ["%Y-%m-%d"]
 DEMO_SEED = 7
 FIRST_DAY = datetime(2026, 1, 5, tzinfo=UTC)  # of simulated and undated work; fixed, so that a second time adds nothing
+
+DEMO_END = FIRST_DAY + timedelta(days=7, hours=8)  # when its reports are written, for events to be the same every time
+DEMO_WRITTEN = 3  # days of the demo that reports are written of
 
 
 def now() -> datetime:
@@ -49,6 +52,8 @@ def demo() -> None:
             landed = simulate(home, seed=DEMO_SEED, progress=done)
         remark(f"Landed {landed.events:,} events of {landed.actions:,} actions.")
     _compute(home)
+    _write(home, DEMO_END, days=(DEMO_END.date() - timedelta(days=DEMO_WRITTEN), DEMO_END.date()))
+    _compute(home)
     console(width=PAGE_WIDTH).print(summary(home))
 
 
@@ -72,6 +77,56 @@ def run(
         day=day.date() if day else None,
         since=since.date() if since else None,
     )
+
+
+@command(app, "write", panel=COMPUTE)
+def write(
+    tables: Annotated[list[str] | None, typer.Argument(help="Only these tables, such as lake.daily_report.")] = None,
+    start: Annotated[
+        datetime | None, typer.Option("--from", formats=AS_DATE, help="First day (UTC), due or not.")
+    ] = None,
+    stop: Annotated[
+        datetime | None, typer.Option("--to", formats=AS_DATE, help="Last day (UTC); without it the first one.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Write anew what is written already.")] = False,
+) -> None:
+    """Write the reports, plans and analyses that are due. Only here is a model asked, if OPLAKE_LLM_URL names one.
+
+    It is what the schedules do by themselves under `oplake ui`. What was answered before is not paid for again.
+    """
+    if stop and not start:
+        raise typer.BadParameter("give --from as well")
+    days = (start.date(), (stop or start).date()) if start else None
+    _write(settings(), now(), tables=tables or (), days=days, again=again)
+
+
+def _write(
+    home: Settings,
+    at: datetime,
+    *,
+    tables: Sequence[str] = (),
+    days: tuple[date, date] | None = None,
+    again: bool = False,
+) -> None:
+    log_retries()
+    with busy("Loading Dagster ...") as say:
+        from oplake.orchestration.llm import Llm
+        from oplake.orchestration.write import write as write_reports
+
+        llm = Llm(again=again)
+        report = write_reports(
+            home, now=at, tables=tables, days=days, llm=llm, watch=lambda step: say(f"now {step.table}")
+        )
+    if not report.runs:
+        remark("Nothing is due; --from DAY writes a day that is not.")
+    for outcome in llm.outcomes:
+        waits = f"; {counted(outcome.left_out, 'row')} must wait" if outcome.left_out else ""
+        cost = f", for {outcome.cost_usd:.4f} USD" if outcome.cost_usd else ""
+        remark(f"Wrote {counted(outcome.new, 'row')} of {outcome.table}{cost}{waits}.")
+    for alert in report.alerts:
+        remark(f"Note, {alert.table}: {alert.message}")
+    if not report.is_success:
+        raise CommandError(f"{report.complaint}\n`oplake ui` shows the runs with their logs")
 
 
 @command(app, "reprice", panel=COMPUTE)

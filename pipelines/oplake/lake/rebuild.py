@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from oplake.given import GIVEN, write
+from oplake.given import write
 from oplake.lake.archive import Archive, Damage
 from oplake.lake.catalog import publish_views
 from oplake.lake.engine import engine
@@ -75,8 +75,11 @@ def rebuild(
     """
     from oplake.models.model import sql_folder
     from oplake.models.sql_file import load_models  # lazily: whoever never rebuilds never loads sqlglot
+    from oplake.orchestration.work import SOURCES
+    from oplake.synthesis.tables import WRITTEN
+    from oplake.synthesis.write import restore
 
-    models = load_models(sql_folder(), (*INGESTED, ARRIVALS, *GIVEN))
+    models = load_models(sql_folder(), SOURCES)
     rows: dict[str, int] = {}
 
     def in_place(name: str, count: int) -> None:
@@ -104,6 +107,8 @@ def rebuild(
                     in_place(spec.name, _put_in_place(settings, spec, beside, lake, done))
             assert report.watermark is not None  # an intake that read everything has one
             publish_watermark(lake, report.watermark)
+            for name, count in restore(settings, lake, WRITTEN, now=now).items():
+                in_place(name, count)
         finally:
             shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
         _renew_arrivals(lake, is_anew=bool(broken))

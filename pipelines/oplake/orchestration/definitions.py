@@ -18,14 +18,18 @@ from oplake.lake.ledger import ARRIVALS
 from oplake.models.model import Models
 from oplake.models.sql_assets import sql_assets
 from oplake.orchestration.jobs import build_jobs
+from oplake.orchestration.llm import LLM, Llm
 from oplake.orchestration.partitions import daily
 from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, lakehouse_resource, utc_now
+from oplake.orchestration.schedules import build_schedules
 from oplake.orchestration.sensors import build_sensor, build_tail
 from oplake.orchestration.work import SOURCES, our_models
 from oplake.settings import Settings
+from oplake.synthesis.tables import WRITTEN
 from oplake_assets.lake import arrivals, segments, written_by_ingest
 from oplake_assets.landed import landed
 from oplake_assets.sessions import budgets, prices
+from oplake_assets.synthesis import written
 
 
 def build_definitions(
@@ -63,6 +67,7 @@ def _definitions(
 
     days = daily(settings.first_day)
     jobs = build_jobs(models)
+    specs = {spec.name: spec for spec in [*SOURCES, *(model.spec for model in models)]}
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
         *landed(LANDED.values(), days),
         segments(SEGMENTS),
@@ -70,17 +75,18 @@ def _definitions(
         prices(),
         budgets(),
         *sql_assets(models, SOURCES, days),
+        *(written(what, specs, days) for what in WRITTEN),
         arrivals(ARRIVALS, models),
     ]
     return dg.Definitions(
         assets=assets,
-        jobs=[jobs.ingest, jobs.refresh, jobs.upkeep],
-        schedules=[jobs.daily_upkeep],
+        jobs=[jobs.ingest, jobs.refresh, jobs.write, jobs.upkeep],
+        schedules=[jobs.daily_upkeep, *build_schedules(jobs, clock)],
         sensors=[
             build_sensor(settings, models, jobs, clock=clock),
             *([build_tail(settings, clock=clock)] if settings.tail else []),
         ],
-        resources={LAKEHOUSE: lakehouse_resource(lakehouse), **resources},
+        resources={LAKEHOUSE: lakehouse_resource(lakehouse), LLM: Llm(), **resources},
         executor=dg.in_process_executor,
     )
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
@@ -21,7 +21,8 @@ from oplake.lake.tables import Lake
 from oplake.models.model import Models
 from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.instance import open_instance
-from oplake.orchestration.jobs import INGEST, QUIET, REFRESH, SEGMENTS
+from oplake.orchestration.jobs import INGEST, QUIET, REFRESH, SEGMENTS, WRITE
+from oplake.orchestration.llm import LLM, Llm
 from oplake.orchestration.partitions import keys_of, range_tags
 from oplake.orchestration.report import Failure, Made, RunReport
 from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Step, Watch, alive_folder, lakehouse_resource, publish
@@ -33,6 +34,7 @@ from oplake.settings import Settings
 
 if TYPE_CHECKING:
     from oplake.lake.ingest import IngestReport
+    from oplake.orchestration.write import Round
 
 TAGS = {
     ".dagster/repository": "__repository__@oplake",  # under this the UI lists the runs of our jobs
@@ -52,6 +54,7 @@ class _Desk:
         now: datetime,
         watch: Watch | None,
         is_interrupted: Callable[[], bool],
+        llm: Llm | None = None,
     ) -> None:
         self.settings, self.models, self.lake = settings, models, lake
         self.instance, self.now = instance, now
@@ -59,9 +62,10 @@ class _Desk:
         self.ingested: IngestReport | None = None
         self._houses: list[Lakehouse] = []
         self._watch = watch
-        self._definitions = build_definitions(
-            settings, models=models, resources={LAKEHOUSE: lakehouse_resource(self.open_house, publishes=False)}
-        )
+        resources: dict[str, Any] = {LAKEHOUSE: lakehouse_resource(self.open_house, publishes=False)}
+        if llm is not None:
+            resources[LLM] = llm
+        self._definitions = build_definitions(settings, models=models, resources=resources)
 
     def open_house(self) -> Lakehouse:
         """A lakehouse for one run."""
@@ -76,13 +80,20 @@ class _Desk:
         if self._watch is not None:
             self._watch(step)
 
-    def execute(self, job: str, tables: Sequence[str], refresh: Refresh | None = None) -> Made:
-        """One Dagster run that makes these tables, over the days of the refresh.
+    def execute(
+        self,
+        job: str,
+        tables: Sequence[str],
+        refresh: Refresh | None = None,
+        days: tuple[date, date] | None = None,
+    ) -> Made:
+        """One Dagster run that makes these tables, over the days of the refresh, or those given.
 
         Raises:
             KeyboardInterrupt: Somebody pressed Ctrl-C; no table is to blame for what is not made.
         """
         tags = {**TAGS, **(range_tags(refresh.start, refresh.stop) | why(refresh) if refresh else {})}
+        tags |= range_tags(*days) if days else {}
         began = time.monotonic()
         self._houses.clear()
         result = self._definitions.resolve_job_def(job).execute_in_process(
@@ -149,6 +160,34 @@ def carry_out(
             raise
         publish(desk.open_house(), records)  # once for all runs, and also when some of them failed
         return RunReport(tuple(runs), desk.ingested)
+
+
+def carry_out_rounds(
+    settings: Settings,
+    models: Models,
+    rounds: Sequence[Round],
+    *,
+    lake: Lake,
+    now: datetime,
+    llm: Llm | None,
+    instance: dg.DagsterInstance | None,
+    watch: Watch | None,
+) -> RunReport:
+    """One run for each round of tables that authors write; see `write.write` for the arguments.
+
+    Raises:
+        LakeError: What was written could not be published.
+        KeyboardInterrupt: Somebody pressed Ctrl-C; what was written before is published.
+    """
+    with ExitStack() as stack:
+        records = instance or stack.enter_context(open_instance(settings))
+        bury_abandoned(records, alive_folder(settings), now)
+        desk = _Desk(settings, models, lake, records, now, watch, stack.enter_context(watched()), llm)
+        try:
+            runs = [desk.execute(WRITE, each.tables, days=(each.start, each.stop)) for each in rounds]
+        finally:
+            publish(desk.open_house(), records)
+        return RunReport(tuple(runs))
 
 
 def _given_alone(refreshes: Sequence[Refresh]) -> list[Refresh]:

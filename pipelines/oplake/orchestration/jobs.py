@@ -1,4 +1,5 @@
-"""The jobs: take in what has landed, make stale days again, keep the house in order; and the schedule of the last.
+"""The jobs: take in what has landed, make stale days again, write reports, keep the house in order; and the schedule of
+the last.
 
 No `from __future__ import annotations` here: Dagster reads the annotations of ops.
 """
@@ -13,8 +14,9 @@ from oplake.given import GIVEN
 from oplake.models.model import Model
 from oplake.orchestration.partitions import keys_of
 from oplake.orchestration.resources import Lakehouse
+from oplake.synthesis.tables import WRITTEN
 
-INGEST, REFRESH, UPKEEP = "ingest", "refresh", "upkeep"
+INGEST, REFRESH, WRITE, UPKEEP = "ingest", "refresh", "write", "upkeep"
 SEGMENTS = "lake.segments"
 UPKEEP_CRON = "30 3 * * *"  # UTC; between the end of a day and 06:15, when its actions are closed
 
@@ -29,6 +31,7 @@ class Jobs:
 
     ingest: Any
     refresh: Any
+    write: Any
     upkeep: dg.JobDefinition
     daily_upkeep: dg.ScheduleDefinition
 
@@ -47,6 +50,12 @@ def build_jobs(models: Iterable[Model]) -> Jobs:
             REFRESH,
             selection=dg.AssetSelection.assets(*keys_of(spec.name for spec in GIVEN), *keys_of(m.name for m in models)),
             description="Makes stale days of models again.",
+            config=QUIET,
+        ),
+        write=dg.define_asset_job(
+            WRITE,
+            selection=dg.AssetSelection.assets(*keys_of(what.name for what in WRITTEN)),
+            description="Writes reports, plans and analyses.",
             config=QUIET,
         ),
         upkeep=upkeep,

@@ -22,8 +22,9 @@ from oplake.models.model import Models, sql_folder
 from oplake.orchestration.report import LeftOut
 from oplake.orchestration.staleness import Refresh, is_due, last_day, stale
 from oplake.settings import Settings
+from oplake.synthesis.tables import WRITTEN
 
-SOURCES = (*INGESTED, ARRIVALS, *GIVEN)
+SOURCES = (*INGESTED, ARRIVALS, *GIVEN, *(what.spec for what in WRITTEN))
 """The tables that models may read besides each other."""
 
 KEPT = "models"

@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from oplake.given import GIVEN
-from oplake.lake.landed import INGESTED
-from oplake.lake.ledger import ARRIVALS
 from oplake.models.model import sql_folder
 from oplake.models.sql_file import load_models
+from oplake.orchestration.work import SOURCES
 from oplake.reference.commands_page import commands_page
 from oplake.reference.events_page import events_page
 from oplake.reference.markdown import DocsError
@@ -40,10 +38,9 @@ def pages(command_line: Any) -> dict[str, str]:
         ModelFileError: A model file cannot be loaded.
         DocsError: A file of docs/questions cannot be read.
     """
-    sources = (*INGESTED, ARRIVALS, *GIVEN)
-    models = load_models(sql_folder(), sources)
+    models = load_models(sql_folder(), SOURCES)
     questions = read_questions(QUESTIONS)
-    specs = [*sources, *(model.spec for model in models)]
+    specs = [*SOURCES, *(model.spec for model in models)]
     return {
         "docs/events.md": events_page(),
         "docs/receiver.md": receiver_page(),
@@ -51,7 +48,7 @@ def pages(command_line: Any) -> dict[str, str]:
         "docs/commands.md": commands_page(command_line),
         "docs/naming.md": naming_page(specs),
         "docs/otel.md": otel_page(models),
-        **tables_pages(models, sources, questions),
+        **tables_pages(models, SOURCES, questions),
     }
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -48,6 +48,7 @@ ASSESSMENT_TOKENS = 200
 DIGEST_TOKENS = 600
 DIGEST_WORDS = 300
 OLD = timedelta(hours=24)  # a resumed session that began before is worth a warning: its facts are as old
+EVENTS = events.TABLES["session_event"]  # where results of queries land
 SESSION_CHARS = 16  # of a hash in a session's id
 
 OK, RAW, SKIPPED, FAILED = "ok", "raw", "skipped: budget", "failed"
@@ -110,6 +111,10 @@ class Answer:
     prompt_version: str
     value: BaseModel | None = None
     error: str | None = None
+    results: tuple[str, ...] = ()  # what its queries gave
+    evidence: tuple[
+        tuple[str, str, tuple[str, ...]], ...
+    ] = ()  # their cites, and table and ids of the rows they lead to
     injection_flags: tuple[str, ...] = ()  # patterns in what came from outside
     score: int | None = None
     reasons: tuple[str, ...] = ()
@@ -165,6 +170,7 @@ class _Work:
         self._compressed_at: int | None = None
         self._query: Query | None = None
         self._start_notes: list[str] = []
+        self._results: dict[str, Result] = {}  # of queries, by the cite that they go by
         self._critique = ""
         self._assessment: Assessment | None = None
         self._error: str | None = None
@@ -339,11 +345,16 @@ class _Work:
             results.append(result)
             happened += self._tool_events(turn, number, call, arguments, result, took_ms)
         landed = self.memory.land(happened) if happened else []
-        texts = iter([event.content for event in landed if isinstance(event, events.SessionEvent)])
+        artifacts = iter([event for event in landed if isinstance(event, events.SessionEvent)])
         for number, (call, result) in enumerate(zip(said.tool_calls, results, strict=True)):
             is_new = (turn, number) not in self.session.results
-            text = next(texts) if is_new else result.text  # as landing will give it again: redacted
+            artifact = next(artifacts) if is_new else None
+            # As landing will give it again: redacted.
+            kept = replace(result, text=artifact.content, event_id=artifact.event_id) if artifact else result
+            text = kept.text
             evidence = f"q{turn}.{number}"
+            if kept.is_ok:
+                self._results[evidence] = kept
             found = flags(text)
             if found:
                 self._flags |= set(found)
@@ -510,6 +521,8 @@ class _Work:
             prompt_version=self._version,
             value=self.value,
             error=self._error,
+            results=tuple(each.text for each in self._results.values()),
+            evidence=tuple((cite, EVENTS, (each.event_id,)) for cite, each in self._results.items()),
             injection_flags=tuple(sorted(self._flags)),
             score=self._assessment.score if self._assessment else None,
             reasons=tuple(self._assessment.reasons) if self._assessment else (),

@@ -47,7 +47,8 @@ class Memory:
         self._is_pinned = False
         self._versions: dict[str, int] = {}  # of the landed tables
         self._offsets: dict[str, int] = {}  # of the segments: how far they have been read
-        self._recent: dict[str, events.Event] = {}  # events beyond those tables, by event_id
+        self._recent: dict[str, dict[str, events.Event]] = {}  # events beyond those tables, by kind and event_id
+        self._found: dict[str, list[dict[str, Any]]] = {}  # in those tables, by what was asked
 
     def __enter__(self) -> Self:
         self.connection = self._open.enter_context(engine(self._settings))
@@ -85,9 +86,12 @@ class Memory:
             equal: Fields and their values; a list means any of its values.
         """
         self._refresh()
-        found = {row["event_id"]: row for row in self._from_lake(kind, since, equal)}
-        for event in self._recent.values():
-            if event.__struct_config__.tag == kind and event.event_id not in found and _is_wanted(event, since, equal):
+        asked = repr((kind, since, sorted(equal.items())))
+        if asked not in self._found:
+            self._found[asked] = self._from_lake(kind, since, equal)
+        found = {row["event_id"]: row for row in self._found[asked]}
+        for event in self._recent.get(kind, {}).values():
+            if event.event_id not in found and _is_wanted(event, since, equal):
                 found[event.event_id] = msgspec.structs.asdict(event)
         return sorted(found.values(), key=lambda row: (row["received_at"], row["event_id"]))
 
@@ -127,7 +131,7 @@ class Memory:
 
     def _pin(self, present: Iterable[str]) -> None:
         """Looks at the lake as it is now. What was taken in comes first: what it names is in the tables read after."""
-        self._offsets, self._recent = {}, {}
+        self._offsets, self._recent, self._found = {}, {}, {}
         if self.lake.exists(SEGMENTS.name):
             query = f"SELECT segment, max(end_offset) FROM ({self.lake.relation_sql(SEGMENTS.name)}) GROUP BY segment"
             taken: dict[str, int] = dict(self.connection.execute(query).fetchall())
@@ -152,7 +156,7 @@ class Memory:
                     event = events.decoder.decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     continue  # nobody accepted it; ingest will say so
-                self._recent[event.event_id] = event
+                self._recent.setdefault(str(event.__struct_config__.tag), {})[event.event_id] = event
 
 
 def _is_wanted(event: events.Event, since: date | None, equal: Mapping[str, Any]) -> bool:

@@ -6,19 +6,21 @@ not there is an error and no gap.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import FunctionLoader, StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from oplake.synthesis.errors import BadPrompt
 from oplake.synthesis.injection import fenced
 
 FOLDER = Path(__file__).parent / "prompts"
+_INCLUDED = re.compile(r'{% include "(\w+)\.md" %}')
 VERSION_CHARS = 16  # of a hash, as code versions have
 
 
@@ -37,15 +39,16 @@ def render(name: str, facts: Mapping[str, Any]) -> Rendered:
     """
     source = _source(name)
     try:
-        text = _environment().from_string(source).render(facts)
+        text = _environment().get_template(f"{name}.md").render(facts)
     except (TemplateError, TypeError, ValueError) as error:
         raise BadPrompt(f"prompts/{name}.md cannot be filled in: {error}") from error
     return Rendered(text.strip() + "\n", sha256(source.encode()).hexdigest()[:VERSION_CHARS])
 
 
 def version_of(*names: str) -> str:
-    """One version for files that are used together."""
-    return sha256("".join(_source(name) for name in names).encode()).hexdigest()[:VERSION_CHARS]
+    """One version for files that are used together, and for those that they include."""
+    every = [*names, *(each for name in names for each in _INCLUDED.findall(_source(name)))]
+    return sha256("".join(_source(name) for name in every).encode()).hexdigest()[:VERSION_CHARS]
 
 
 @cache
@@ -60,6 +63,7 @@ def _source(name: str) -> str:
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
+        loader=FunctionLoader(lambda name: _source(name.removesuffix(".md"))),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -25,6 +25,7 @@ class Result:
     text: str
     is_ok: bool
     is_escape: bool
+    event_id: str = ""  # of the event that holds it
 
 
 @dataclass
@@ -54,7 +55,7 @@ def read_session(memory: Memory, session_id: str) -> Session:
                 session.begun_at = event["ts"]
                 session.versions = msgspec.json.decode(event["content"], type=dict[str, int])
             case "artifact":
-                result = Result(event["content"], detail["is_ok"], detail["is_escape"])
+                result = Result(event["content"], detail["is_ok"], detail["is_escape"], event["event_id"])
                 session.results[turn, detail["call_index"]] = result
             case "audit" if detail.get("action") == DELIVERED:
                 session.notes.setdefault(turn, []).append(detail["details"])
@@ -92,8 +93,9 @@ def told_at_start(memory: Memory, asset: str, partition: str, user_id: str | Non
     """Ids of the notes that earlier sessions of this very work began with: they are part of what was asked."""
     return [
         event["detail"]["details"]
-        for event in memory.find("session_event", event_type="audit", turn_index=0, source=SOURCE)
-        if event["detail"].get("action") == DELIVERED
+        for event in memory.find("session_event", event_type="audit", source=SOURCE)
+        if event["turn_index"] == 0
+        and event["detail"].get("action") == DELIVERED
         and (event["detail"]["asset"], event["detail"]["partition"], event["detail"]["user_id"])
         == (asset, partition, user_id)
     ]

@@ -1,0 +1,71 @@
+"""The resource `llm`: what writes prose. Only the assets of `oplake_assets.synthesis` may hold it, which a test proves.
+
+A client of models is loaded when something is written, and not before: a run of anything else opens no socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from oplake.orchestration.resources import Step
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from oplake.lake.spec import TableSpec
+    from oplake.orchestration.resources import Lakehouse
+    from oplake.synthesis.calls import Calls
+    from oplake.synthesis.write import Outcome
+    from oplake.synthesis.writing import Writing
+
+LLM = "llm"
+"""Key of the resource that written assets ask for."""
+
+LLM_POOL = "llm"
+"""Their pool, of size 1 (dagster.yaml)."""
+
+PATIENCE = 3600.0  # seconds to wait for another process that writes
+
+
+@dataclass
+class Llm:
+    """Writes tables, with the models that the settings name, or with the author that needs none.
+
+    `opening` opens the calls of a run in place of those of the settings; `again` writes rows that are there anew.
+    `outcomes` is what was written so far.
+    """
+
+    again: bool = False
+    opening: Callable[[Lakehouse], AbstractContextManager[Calls]] | None = field(default=None, repr=False)
+    outcomes: list[Outcome] = field(default_factory=list, init=False)
+
+    def write(
+        self, lakehouse: Lakehouse, what: Writing, days: Iterable[date], specs: Mapping[str, TableSpec]
+    ) -> Outcome:
+        """Writes what is missing in some days of a table.
+
+        Raises:
+            WriteBusy: Another process was writing for an hour.
+            SynthesisError: A server is named, but no model.
+            LakeError: A table could not be read or written.
+        """
+        from oplake.synthesis.calls import open_calls
+        from oplake.synthesis.write import Writer, only_writer
+
+        every = sorted(days)
+        lakehouse.watch(Step(what.name, every[0], every[-1]))
+        lakehouse.has_written = True
+        settings, lake, clock = lakehouse.settings, lakehouse.lake, lakehouse.clock
+        opened = self.opening(lakehouse) if self.opening else open_calls(settings, lake, clock=clock)
+        with only_writer(settings, patience=PATIENCE), opened as calls:
+            writer = Writer(settings, lake, calls, lakehouse.connection, specs, clock)
+            outcome = writer.write(what, every, again=self.again)
+        self.outcomes.append(outcome)
+        return outcome
+
+    def shown(self, what: Writing, day: date, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What Dagster shows of the rows of a day."""
+        return {}

@@ -1,0 +1,122 @@
+"""`oplake write`: by hand, in this process, what the schedules of written tables do by themselves.
+
+Days are written week by week: a week's reports tell of the plan that its Monday made, and that plan is made from the
+reports of the week before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from oplake.models.model import Models
+from oplake.orchestration.errors import OrchestrationError
+from oplake.orchestration.report import RunReport
+from oplake.orchestration.work import open_lake, our_models
+from oplake.settings import Settings
+from oplake.synthesis.tables import WRITTEN, meta_plans
+from oplake.synthesis.writing import Writing
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from oplake.orchestration.llm import Llm
+    from oplake.orchestration.resources import Watch
+
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Round:
+    """Tables that one run writes, over the same days."""
+
+    tables: tuple[str, ...]
+    start: date
+    stop: date
+
+
+def write(
+    settings: Settings,
+    *,
+    now: datetime,
+    tables: Sequence[str] = (),
+    days: tuple[date, date] | None = None,
+    llm: Llm | None = None,
+    instance: dg.DagsterInstance | None = None,
+    models: Models | None = None,
+    watch: Watch | None = None,
+) -> RunReport:
+    """Write what is due, or some days whether they are due or not; what is written already stays.
+
+    Args:
+        settings: The home.
+        now: The present time; days that are not over are not written.
+        tables: Only these; by default all that an author writes.
+        days: First and last day; by default those that a schedule would write now.
+        llm: Who writes, in place of what the settings say.
+        instance: Dagster's records, instead of the home's own.
+        models: In place of the model files.
+        watch: Is told of each table that is about to be written.
+
+    Raises:
+        OrchestrationError: There is no such table, or a day lies outside the days of the models.
+        LakeError: What was written could not be published.
+    """
+    named = {what.name: what for what in WRITTEN}
+    for table in tables:
+        if table not in named:
+            raise OrchestrationError(f"no author writes {table}; those that are written are {', '.join(named)}")
+    chosen = [named[table] for table in tables] or list(WRITTEN)
+    if days is not None and not settings.first_day <= days[0] <= days[1] <= now.date():
+        raise OrchestrationError(
+            f"{days[0]} to {days[1]} cannot be written: give a first and a last day from {settings.first_day} "
+            f"(OPLAKE_FIRST_DAY) to today, {now.date()}"
+        )
+    todo = rounds({what.name: _days(what, days, settings, now) for what in chosen})
+    if not todo:
+        return RunReport(())
+    from oplake.orchestration.execution import carry_out_rounds  # Dagster takes a second to load
+
+    return carry_out_rounds(
+        settings,
+        our_models(settings) if models is None else models,
+        todo,
+        lake=open_lake(settings),
+        now=now,
+        llm=llm,
+        instance=instance,
+        watch=watch,
+    )
+
+
+def _days(what: Writing, days: tuple[date, date] | None, settings: Settings, now: datetime) -> list[date]:
+    if days is None:
+        return [day for day in what.due_days(now) if day >= settings.first_day]
+    every = [days[0] + timedelta(days=n) for n in range((days[1] - days[0]).days + 1)]
+    return [day for day in every if any(partition.end <= now for partition in what.partitions(day))]
+
+
+def rounds(days: Mapping[str, Sequence[date]]) -> list[Round]:
+    """What to write in which order: week by week, in each the plans first.
+
+    Args:
+        days: The days of each table, in the order in which one day of all tables is written.
+    """
+    weeks: dict[date, dict[tuple[date, date], list[str]]] = {}
+    for table, its_days in days.items():
+        by_week: dict[date, list[date]] = {}
+        for day in its_days:
+            by_week.setdefault(day - timedelta(days=day.weekday()), []).append(day)
+        for week, some in by_week.items():
+            weeks.setdefault(week, {}).setdefault((min(some), max(some)), []).append(table)
+
+    def plans_first(tables: Sequence[str]) -> bool:
+        return list(tables) != [meta_plans.WRITING.name]
+
+    return [
+        Round(tuple(tables), start, stop)
+        for week in sorted(weeks)
+        for (start, stop), tables in sorted(weeks[week].items(), key=lambda item: (plans_first(item[1]), item[0]))
+    ]

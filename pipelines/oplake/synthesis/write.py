@@ -1,0 +1,398 @@
+"""Writing a table's partitions: whom to ask about, in which order, and what becomes of each row.
+
+A row lands before it stands in its table, so the tables can be made again from landing without asking anybody. Rows
+with an answer stay; a row that could not be written says why, and is tried again. One subject's failure never stops the
+others. The table of a day is replaced in one commit, which says of which versions its rows were made.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from functools import partial
+from hashlib import sha256
+from typing import Any, Literal, get_origin
+
+import duckdb
+import msgspec
+import pyarrow as pa
+from duckdb import ColumnExpression, ConstantExpression
+from pydantic import BaseModel
+
+from oplake import events
+from oplake.lake.commit import provenance
+from oplake.lake.errors import SchemaChanged
+from oplake.lake.spec import Column, TableSpec
+from oplake.lake.tables import Lake
+from oplake.settings import Settings
+from oplake.synthesis import loop, writing
+from oplake.synthesis.calls import Calls
+from oplake.synthesis.cites import claims, unknown
+from oplake.synthesis.errors import SynthesisError
+from oplake.synthesis.facts import facts_of
+from oplake.synthesis.grounding import ungrounded
+from oplake.synthesis.memory import SOURCE, Memory
+from oplake.synthesis.prompts import version_of
+from oplake.synthesis.writing import COST_PLACES, Partition, Subject, Writing
+
+LOCK = "synthesis.lock"
+PAUSE = 0.2  # seconds between attempts to take it
+PART_CHARS = 8_000  # of a row's JSON in one event, which holds 10,000: redaction may make it longer
+NAME_CHARS = 16  # of a hash, as versions have
+
+
+class WriteBusy(SynthesisError):
+    """Somebody else is writing; two at a time would pay for the same report twice."""
+
+
+@dataclass
+class Outcome:
+    """What writing some days of a table came to."""
+
+    table: str
+    rows: dict[date, list[dict[str, Any]]] = field(
+        default_factory=dict
+    )  # of every day that was looked at, as they stand
+    new: int = 0  # rows written this time
+    cost_usd: Decimal = Decimal()  # of these
+    call_count: int = 0
+    cached_count: int = 0
+    failures: dict[str, str] = field(default_factory=dict)  # by subject, with the reason
+
+    def count(self, *statuses: str) -> int:
+        """Rows of some statuses."""
+        return sum(row["status"] in statuses for rows in self.rows.values() for row in rows)
+
+    def listed(self, column: str) -> dict[str, str]:
+        """What a column of lists holds, by the row."""
+        return {
+            f"{row['partition']} {row.get('user_id') or row.get('template') or ''}".strip(): ", ".join(row[column])
+            for rows in self.rows.values()
+            for row in rows
+            if row[column]
+        }
+
+    @property
+    def left_out(self) -> int:
+        """Rows that wait for the next run, or for money."""
+        return self.count(writing.OVER_BUDGET, writing.OVER_CAP)
+
+
+@contextmanager
+def only_writer(settings: Settings, *, patience: float = 0.0) -> Iterator[None]:
+    """Holds what only one process may do at a time, whoever started it: Dagster's pool knows only of its own runs.
+
+    Args:
+        settings: The home.
+        patience: Seconds to wait for another one.
+
+    Raises:
+        WriteBusy: The other one was still at it.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(settings.home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    end = time.monotonic() + patience
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > end:
+                    raise WriteBusy(
+                        f"another process is writing reports in {settings.home} (it holds {LOCK}); try again when it "
+                        "has ended"
+                    ) from error
+            time.sleep(PAUSE)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@dataclass
+class Writer:
+    """Writes tables of one run."""
+
+    settings: Settings
+    lake: Lake
+    calls: Calls
+    connection: duckdb.DuckDBPyConnection
+    specs: Mapping[str, TableSpec]  # of every table of the lake
+    clock: Callable[[], datetime]
+
+    def write(self, what: Writing, days: Iterable[date], *, again: bool = False) -> Outcome:
+        """Writes what is missing in the partitions of some days that are over.
+
+        Args:
+            what: The table.
+            days: Its days.
+            again: Whether to write rows anew that have an answer; where nothing changed, an earlier answer serves.
+
+        Raises:
+            LakeError: The table could not be read or written.
+        """
+        outcome = Outcome(what.name)
+        try:
+            self.lake.create(what.spec)
+        except SchemaChanged:
+            self.lake.recreate(what.spec)
+            restore(self.settings, self.lake, [what], now=self.clock(), memory=self.calls.memory)
+        for day in sorted(days):
+            self._write_day(what, day, outcome, again=again)
+        return outcome
+
+    def _write_day(self, what: Writing, day: date, outcome: Outcome, *, again: bool) -> None:
+        standing = {_key(what, row): row for row in self._rows(what, day)}
+        made: dict[tuple[Any, ...], dict[str, Any]] = {}
+        versions: Mapping[str, int] = {}
+        for partition in what.partitions(day):
+            if partition.end > self.clock():
+                continue
+            with facts_of(self.lake, self.connection, self.specs, {**what.reads, **what.earlier}, day) as facts:
+                versions = facts.versions
+                subjects = what.subjects(facts, partition, self.settings)
+            stays = set() if again else {key for key, row in standing.items() if row["status"] in writing.ANSWERED}
+            due = [each for each in subjects if (partition.name, *each.key.values()) not in stays]
+            for told in self._rows_of(what, partition, due, outcome):
+                row = as_row(what.spec, {**told, "day": day, "partition": partition.name, "written_at": self.clock()})
+                key = _key(what, row)
+                if not _is_as_before(standing.get(key), row):
+                    made[key] = self._land(what.spec, row)
+        rows = list({**standing, **made}.values())
+        if made:
+            table = as_table(what.spec, rows)
+            said = provenance(code_version=code_version(what), inputs=versions, watermark=None)
+            self.lake.replace(what.name, lambda: table, start=day, stop=day, metadata=said)
+        outcome.rows[day] = rows
+        outcome.new += len(made)
+
+    def _rows_of(
+        self, what: Writing, partition: Partition, subjects: Sequence[Subject], outcome: Outcome
+    ) -> Iterator[dict[str, Any]]:
+        """A row for each subject: those with most to tell first, and among equals whoever waits longest."""
+        last = self._last_written(what)
+        cap = what.cap(self.settings)
+
+        def urgency(subject: Subject) -> tuple[Any, ...]:
+            key = tuple(subject.key.values())
+            return (-subject.weight, last.get(key, date.min), *map(str, key))
+
+        asked = 0
+        for subject in sorted(subjects, key=urgency):
+            columns = {**subject.key, **subject.fixed}
+            if subject.is_stub:
+                yield {**columns, **subject.plain, "status": writing.STUB}
+            elif asked >= cap:
+                yield {**columns, **_given(subject), "status": writing.OVER_CAP}
+            else:
+                asked += 1
+                yield {**columns, **self._ask(what, partition, subject, outcome)}
+
+    def _ask(self, what: Writing, partition: Partition, subject: Subject, outcome: Outcome) -> dict[str, Any]:
+        """What an author says of a subject, and how that came about."""
+        task = loop.Task(
+            asset=what.name,
+            partition=partition.name,
+            prompt=what.prompt,
+            facts={**subject.plain, **subject.facts},
+            schema=what.schema,
+            tier=what.tier,
+            max_tokens=what.max_tokens,
+            user_id=subject.user_id,
+            temperature=what.temperature,
+            max_turns=what.max_turns,
+            uses_query=what.max_turns > 1,
+        )
+        answer = loop.write(task, self.calls)
+        outcome.call_count += answer.call_count
+        outcome.cached_count += answer.cached_count
+        outcome.cost_usd += answer.cost_usd or Decimal()
+        if answer.status == writing.FAILED:
+            outcome.failures[" ".join(map(str, subject.key.values())) or partition.name] = answer.error or ""
+        said = dict(answer.fields)
+        if answer.status == writing.RAW:
+            said = {"raw_summary": said["summary"]}
+        texts = {name: value for name, value in said.items() if not _is_choice(what.schema, name)}
+        found = claims(texts)
+        evidence = [*subject.evidence, *(writing.Evidence(*each) for each in answer.evidence)]
+        return {
+            **said,
+            **_given(subject, evidence),
+            "status": answer.status,
+            "error": answer.error,
+            "author": answer.author or None,
+            "provider": answer.provider or None,
+            "claims": found,
+            "unknown_cites": unknown(found, {each.cite for each in evidence}),
+            "ungrounded_numbers": ungrounded(texts, subject.facts, answer.results),
+            "injection_flags": answer.injection_flags,
+            "score": answer.score,
+            "reasons": answer.reasons,
+            "critique": answer.critique or None,
+            "input_rows": task.input_rows,
+            "cost_usd": answer.cost_usd,
+            "input_tokens": answer.input_tokens,
+            "output_tokens": answer.output_tokens,
+            "duration_ms": answer.duration_ms,
+            "call_count": answer.call_count,
+            "cached_count": answer.cached_count,
+            "session_id": answer.session_id,
+            "prompt_version": answer.prompt_version,
+        }
+
+    def _rows(self, what: Writing, day: date) -> list[dict[str, Any]]:
+        relation = self.connection.sql(self.lake.relation_sql(what.name, start=day, stop=day))
+        found = relation.filter(ColumnExpression("day") == ConstantExpression(day))
+        rows: list[dict[str, Any]] = found.to_arrow_table().to_pylist()
+        return rows
+
+    def _last_written(self, what: Writing) -> dict[tuple[Any, ...], date]:
+        """The last day on which something was written for each subject."""
+        if not what.key:
+            return {}
+        columns = ", ".join(what.key)
+        relation = self.connection.sql(self.lake.relation_sql(what.name)).filter("status = 'ok'")
+        return {tuple(row[:-1]): row[-1] for row in relation.aggregate(f"{columns}, max(day)", columns).fetchall()}
+
+    def _land(self, spec: TableSpec, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Lands a row, and returns it as landing has it: redacted."""
+        text = _encoder.encode(row).decode()
+        parts = [text[start : start + PART_CHARS] for start in range(0, len(text), PART_CHARS)]
+        detail = {
+            "asset": spec.name,
+            "partition": row["partition"],
+            "user_id": row.get("user_id"),
+            "row": sha256(text.encode()).hexdigest()[:NAME_CHARS],
+            "parts": len(parts),
+        }
+        landed = self.calls.memory.land(
+            {
+                "kind": "session_event",
+                "session_id": f"{spec.name}/{row['partition']}",
+                "event_type": "artifact",
+                "content": part,
+                "detail": {**detail, "part": number},
+            }
+            for number, part in enumerate(parts)
+        )
+        return decoded(spec, "".join(each.content for each in landed if isinstance(each, events.SessionEvent)))
+
+
+def restore(
+    settings: Settings, lake: Lake, written: Iterable[Writing], *, now: datetime, memory: Memory | None = None
+) -> dict[str, int]:
+    """Makes written tables again from the rows that have landed, the last of each subject; nobody is asked.
+
+    Args:
+        settings: The home.
+        lake: Where the tables are put.
+        written: Which tables.
+        now: The present time: reports that are older than they are kept stay away.
+        memory: What has landed, where the caller has it open.
+
+    Returns:
+        The rows of each table.
+
+    Raises:
+        LakeError: A table could not be written.
+    """
+    by_name = {what.name: what for what in written}
+    with ExitStack() as stack:
+        memory = memory or stack.enter_context(Memory(settings, lake, clock=lambda: now))
+        parts: dict[tuple[str, str], dict[int, str]] = {}
+        rows: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {name: {} for name in by_name}
+        for event in memory.find("session_event", event_type="artifact", source=SOURCE):
+            detail = event["detail"]
+            what = by_name.get(detail.get("asset", ""))
+            if what is None or "row" not in detail:
+                continue
+            mine = parts.setdefault((what.name, detail["row"]), {})
+            mine[detail["part"]] = event["content"]
+            if len(mine) == detail["parts"]:
+                row = decoded(what.spec, "".join(mine[number] for number in sorted(mine)))
+                rows[what.name][_key(what, row)] = row
+                del parts[what.name, detail["row"]]
+    counts = {}
+    for name, what in by_name.items():
+        kept = list(rows[name].values())
+        if kept or lake.exists(name):
+            lake.create(what.spec)
+            said = provenance(code_version=code_version(what), inputs={}, watermark=None)
+            rows_of = partial(as_table, what.spec, kept)
+            counts[name] = lake.replace(name, rows_of, start=None, stop=None, metadata=said).row_count
+    return counts
+
+
+def code_version(what: Writing) -> str:
+    """Hash of what is asked: the prompts and the schema."""
+    schema = msgspec.json.encode(what.schema.model_json_schema(), order="sorted")
+    return sha256(version_of("system", what.prompt).encode() + schema).hexdigest()[:NAME_CHARS]
+
+
+def as_row(spec: TableSpec, told: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with every column of its table, and with the values that it has when it is read again."""
+    return decoded(spec, _encoder.encode(told).decode())
+
+
+def decoded(spec: TableSpec, text: str) -> dict[str, Any]:
+    """A row from its JSON. What an older row lacks is null, or empty where null is not allowed.
+
+    Raises:
+        SynthesisError: It is no JSON of a row.
+    """
+    try:
+        values = msgspec.json.decode(text, type=dict[str, Any])
+        row = {column.name: _value(column, values.get(column.name)) for column in spec.columns}
+        (read,) = as_table(spec, [row]).to_pylist()
+    except (msgspec.DecodeError, ValueError, TypeError, pa.ArrowException) as error:
+        raise SynthesisError(f"a row of {spec.name} cannot be read again from what landed: {error}") from error
+    assert isinstance(read, dict)
+    return read
+
+
+def as_table(spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows in the types and the order of their table."""
+    order = ("day", *spec.sort_by)
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: [row[name] for name in order]), schema=spec.arrow_schema)
+
+
+def _value(column: Column, value: Any) -> Any:
+    """A value of JSON as its column takes it."""
+    if value is None:
+        return None if column.is_nullable else _EMPTY.get(column.type, [] if pa.types.is_list(column.type) else None)
+    if pa.types.is_date(column.type):
+        return date.fromisoformat(value)
+    if pa.types.is_timestamp(column.type):
+        return datetime.fromisoformat(value)
+    if pa.types.is_decimal(column.type):
+        return round(Decimal(value), COST_PLACES)
+    return value
+
+
+def _is_choice(schema: type[BaseModel], name: str) -> bool:
+    """Whether a field takes one of a few words: that is no sentence."""
+    return name in schema.model_fields and get_origin(schema.model_fields[name].annotation) is Literal
+
+
+def _key(what: Writing, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (row["partition"], *(row[name] for name in what.key))
+
+
+def _given(subject: Subject, evidence: Sequence[writing.Evidence] | None = None) -> dict[str, Any]:
+    """What an author was given, or would have been."""
+    found = subject.evidence if evidence is None else evidence
+    return {"facts": _encoder.encode(subject.facts).decode(), "evidence": [asdict(each) for each in found]}
+
+
+def _is_as_before(standing: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
+    return standing is not None and {**standing, "written_at": None} == {**row, "written_at": None}
+
+
+_encoder = msgspec.json.Encoder(order="deterministic", decimal_format="string")
+_EMPTY: Mapping[pa.DataType, Any] = {pa.string(): "", pa.int64(): 0, pa.float64(): 0.0, pa.bool_(): False}
