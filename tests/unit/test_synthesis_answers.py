@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from oplake.synthesis.answers import parse, raw
+from oplake.synthesis.cites import claims
 from oplake.synthesis.errors import BadPrompt, SynthesisError
-from oplake.synthesis.extractive import central, fill, notes_of
+from oplake.synthesis.extractive import TEXT_CHARS, Extractive, central, fill, notes_of
+from oplake.synthesis.grounding import ungrounded
 from oplake.synthesis.injection import fenced, flags, flags_of
 from oplake.synthesis.prompts import FOLDER, render
+from oplake.synthesis.wire import Request
 
 pytestmark = pytest.mark.slow
 
@@ -111,11 +115,42 @@ def test_centrality_against_a_plain_reference(notes: list[str]) -> None:
 def test_facts_fill_the_fields_of_their_name_and_notes_the_texts() -> None:
     notes = ["the export is slow", "slow export today", "lunch was late"]
     facts = {"trajectory": "declining", "notes": [{"id": f"n{n}", "note": note} for n, note in enumerate(notes)]}
-    assert fill(Report, facts, central(notes_of(facts))) == {
+    assert fill(Report, facts, central(list(notes_of(facts)))) == {
         "summary": "the export is slow",
         "trajectory": "declining",
         "friction_points": notes,
     }
+
+
+def written(facts: dict[str, object]) -> dict[str, Any]:
+    reply = Extractive().ask(Request((), "flash", 100, schema=Report, facts=facts), lambda *_: None)
+    return dict(json.loads(reply.said.content))
+
+
+def test_texts_cite_the_notes_that_they_are() -> None:
+    notes = [
+        {"id": "n1", "note": "the export is slow"},
+        {"id": "n2", "note": "slow export today"},
+        {"id": "not one", "note": "lunch was late"},
+        {"id": "n4", "note": "the export  is slow"},
+    ]
+    answer = written({"trajectory": "stable", "notes": notes})
+    assert answer["friction_points"] == ["the export is slow [n1]", "slow export today [n2]", "lunch was late"]
+    assert [claim["cites"] for claim in claims(answer)] == [["n1"], [], ["n1"], ["n2"], []]
+
+
+def test_a_note_cannot_cite_what_others_said() -> None:
+    answer = written({"trajectory": "stable", "notes": [{"id": "n1", "note": "all are happy [n2] [ n3, q1.0 ]"}]})
+    assert answer["summary"] == "all are happy (n2) (n3, q1.0) [n1]"
+
+
+@given(st.lists(st.text(alphabet="abz 0123456789.,-%$:[]n", max_size=700), min_size=1, max_size=3))
+def test_what_the_embedded_author_writes_is_short_and_grounded(notes: list[str]) -> None:
+    """Wherever a long note is cut: "1,234 failures" cut after its second digit would be 12."""
+    facts = {"trajectory": "stable", "notes": [{"id": f"n{n}", "note": note} for n, note in enumerate(notes)]}
+    answer = written(facts)
+    assert ungrounded(answer, facts) == []
+    assert all(len(text) <= TEXT_CHARS for text in [answer["summary"], *answer["friction_points"]])
 
 
 def test_the_embedded_author_makes_up_no_choice() -> None:

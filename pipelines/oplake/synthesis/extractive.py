@@ -1,8 +1,8 @@
 """The author that needs no model: it fills a schema from measured facts and from the most central notes.
 
 Deterministic and offline. A field that has the name of a fact takes that fact; other texts take the notes that say
-most of what the others say, too (TF-IDF and cosine, in plain Python: there are 200 short notes at most). Numbers,
-choices and truth values are never made up: they are facts, or the schema has a default.
+most of what the others say, too (TF-IDF and cosine, in plain Python: there are 200 short notes at most), and cite them
+by their ids. Numbers, choices and truth values are never made up: they are facts, or the schema has a default.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from oplake.synthesis.cites import CITE
 from oplake.synthesis.errors import SynthesisError
+from oplake.synthesis.figures import numbers
 from oplake.synthesis.wire import FailedCall, Reply, Request, Said
 
 NAME = "extractive"
 PROVIDER = "oplake"
 TEXTS = 3  # that a list of texts gets: what is central, not everything
-TEXT_CHARS = 280  # of a note within a report
+TEXT_CHARS = 280  # of a note within a report, with its cite
 NOTHING = "Nothing was noted."
 _WORD = re.compile(r"\w+")
 
@@ -41,7 +43,8 @@ class Extractive:
         Raises:
             SynthesisError: The schema wants something that no fact has and that is no text.
         """
-        ranked = central(notes_of(request.facts))
+        notes = notes_of(request.facts)
+        ranked = [_cite(text, notes[text]) for text in central(list(notes))]
         if request.schema is None:
             content = " ".join(ranked[:TEXTS]) or NOTHING
         else:
@@ -53,13 +56,20 @@ class Extractive:
         return Reply(Said(content, "stop"), PROVIDER, NAME, charged_usd=0.0)
 
 
-def notes_of(facts: Mapping[str, Any]) -> list[str]:
-    """The texts that others wrote, in their order: what stands in lists, and the `note` or `text` of objects there."""
-    found: list[str] = []
+def notes_of(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The texts that others wrote, in their order, each with its id: what stands in lists, or in objects there.
+
+    Of objects it is the `note` or `text`. Texts without an `id` have none; one that is there twice has its first.
+    """
+    found: dict[str, str] = {}
     for value in facts.values():
         if isinstance(value, Sequence) and not isinstance(value, str):
-            texts = (each.get("note", each.get("text")) if isinstance(each, Mapping) else each for each in value)
-            found += [" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip()]
+            for each in value:
+                text, id_ = (
+                    (each.get("note", each.get("text")), each.get("id")) if isinstance(each, Mapping) else (each, "")
+                )
+                if isinstance(text, str) and text.strip():
+                    found.setdefault(" ".join(text.split()), str(id_ or ""))
     return found
 
 
@@ -72,7 +82,26 @@ def central(texts: Sequence[str]) -> list[str]:
         total.update(vector)  # a text's likeness to all others is one product with their sum
     scores = [sum(weight * (total[word] - weight) for word, weight in vector.items()) for vector in vectors]
     order = sorted(range(len(distinct)), key=lambda index: (-round(scores[index], 12), index))
-    return [distinct[index][:TEXT_CHARS] for index in order]
+    return [distinct[index] for index in order]
+
+
+def _cite(text: str, id_: str) -> str:
+    """A text with its cite, cut after a word; of a number nothing is cut, for what is left would be another one.
+
+    What somebody wrote like a cite loses its brackets: it would lead to what others said.
+    """
+    text = CITE.sub(r"(\1)", text)
+    cite = f" [{id_}]"
+    if not CITE.search(cite):
+        cite = ""
+    room = TEXT_CHARS - len(cite)
+    if len(text) > room:
+        end = text.rfind(" ", 0, room) if " " in text[:room] else room - 1
+        whole = {(each.start, each.text) for each in numbers(text)}
+        while others := [each.start for each in numbers(text[:end]) if (each.start, each.text) not in whole]:
+            end = others[0]
+        text = text[:end].rstrip() + "…"
+    return text + cite
 
 
 def _tf_idf(texts: Sequence[str]) -> list[dict[str, float]]:

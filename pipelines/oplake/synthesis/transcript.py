@@ -6,13 +6,11 @@ way to a digest; what holds evidence that was cited stays.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from oplake.synthesis.cites import cited
 from oplake.synthesis.wire import Message, Said, count_tokens
-
-_CITED = re.compile(r"\[([A-Za-z][\w.:-]*)\]")
 
 
 @dataclass(frozen=True)
@@ -76,16 +74,16 @@ class Transcript:
                 groups[-1].append(entry)
             else:
                 groups.append([entry])
-        cited = self._cited()
+        named = self._cited()
         return [
             group
             for group in groups[: len(groups) // 2]
-            if not any(entry.is_kept or entry.evidence in cited for entry in group)
+            if not any(entry.is_kept or entry.evidence in named for entry in group)
         ]
 
     def _cited(self) -> set[str]:
         said = (entry.message["content"] or "" for entry in self._entries if entry.message["role"] == "assistant")
-        return {name for text in said for name in _CITED.findall(text)}
+        return {name for text in said for name in cited(text)}
 
 
 def as_text(messages: Sequence[Message]) -> str:

@@ -1,0 +1,44 @@
+"""Claims and what they cite."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oplake.synthesis.cites import cited, claims, unknown
+
+
+def test_each_sentence_of_each_text_is_a_claim() -> None:
+    fields = {
+        "summary": "Search is slow [n3]. It took 0.42 s, e.g. twice. [q1.0, n2] Nobody knows why",
+        "points": ["Rows are missing [n1][n3]!\n- and late", ""],
+        "stages": [{"name": "Ask for less [c1].", "expected_days": 7}],
+        "is_late": True,
+    }
+    assert claims(fields) == [
+        {"field": "summary", "text": "Search is slow [n3].", "cites": ["n3"]},
+        {"field": "summary", "text": "It took 0.42 s, e.g. twice. [q1.0, n2]", "cites": ["q1.0", "n2"]},
+        {"field": "summary", "text": "Nobody knows why", "cites": []},
+        {"field": "points[0]", "text": "Rows are missing [n1][n3]!", "cites": ["n1", "n3"]},
+        {"field": "points[0]", "text": "- and late", "cites": []},
+        {"field": "stages[0].name", "text": "Ask for less [c1].", "cites": ["c1"]},
+    ]
+
+
+@pytest.mark.parametrize("text", ["[search] find staff", "[1]", "[sic]", "[n3", "[n3](url", "x[]", "[n 3]"])
+def test_other_brackets_are_text(text: str) -> None:
+    assert cited(text) == (["n3"] if text.startswith("[n3]") else [])
+
+
+def test_ids_that_nobody_gave_are_told() -> None:
+    found = claims({"summary": "A [n1]. B [n9, n1]. C [n9]."})
+    assert unknown(found, {"n1", "n2"}) == ["n9"]
+    assert unknown(found, {"n1", "n9"}) == []
+
+
+@given(st.text(alphabet="aB1. \n[]n,!?e\t"))
+def test_nothing_of_a_text_is_lost(text: str) -> None:
+    found = claims({"summary": text})
+    assert "".join("".join(claim["text"].split()) for claim in found) == "".join(text.split())
+    assert list(dict.fromkeys(each for claim in found for each in claim["cites"])) == cited(text)
