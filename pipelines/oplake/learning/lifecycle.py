@@ -8,16 +8,35 @@ day.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from datetime import date
-from typing import Literal
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import msgspec
+
+from oplake.learning.uplift import Stratum, Uplift, Z, uplift
 
 Kind = Literal["do", "avoid", "fix"]
 Status = Literal["probation", "active", "retired"]
 
 ID_DIGITS = 16  # of the hash, in an entry's id: 64 bits, so that a million entries do not meet by chance
+CHARS_PER_TOKEN = 4  # of English, roughly, with any model
+
+SAME_FROM = 0.8  # of words and pairs shared: one more word in a sentence of ten is the same advice, another word is not
+TURNING = frozenset(
+    {"no", "not", "never", "none", "nor", "neither", "cannot", "without", "except", "unless", "only", "avoid", "before"}
+    | {"after", "first", "last", "always", "more", "less", "fewer", "above", "below", "over", "under", "least", "most"}
+    | {"minimum", "maximum", "raise", "lower", "increase", "decrease", "allow", "refuse"}
+)
+"""Words that turn advice round: what differs in one of them is not the same, however much else is shared."""
+_WORD = re.compile(r"[\w']+")
+
+LOOK_GROWTH = 1.25  # of an entry's units from one look to the next, so that a thousandfold history has 31 looks
+DECISION_Z = 2.92  # standard errors: over those 31 looks as rarely wrong (2.5 % to a side) as 1.96 is at a single one
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,10 @@ class Limits:
     active_per_class: int = 12  # a book that an agent can read at a glance; the next best wait on probation
     least_exposures: int = 200  # shown and withheld together; below that not even a large effect can be told
     unconfirmed_after: int = 180  # days without a proposal or a proven effect, after which what shows none is let go
+
+
+DEFAULT_LIMITS = Limits()
+UNKNOWN = Uplift(0.0, -1.0, 1.0)  # bounds of an effect of which nothing is known
 
 
 @dataclass(frozen=True)
@@ -93,3 +116,260 @@ def content_hash(proposal: Proposal) -> str:
 def entry_id(proposal: Proposal) -> str:
     """The id that an entry of this content has; units served under it count also after it was united with another."""
     return content_hash(proposal)[:ID_DIGITS]
+
+
+def fold(
+    proposals: Iterable[Proposal], exposures: Iterable[Exposure], *, until: date, limits: Limits = DEFAULT_LIMITS
+) -> list[Entry]:
+    """The entries at the end of a day, from all that was proposed and served up to it.
+
+    Proposals of one content are one entry, and so are those that are as good as equal (`are_equal`). An entry is looked
+    at when its units have grown by a quarter, and only then found to help or to harm. It is active while it is proven
+    to help and among the best of its class; retired once it is proven to harm, or when nobody has proposed it for long
+    and it does not seem to help; and on probation otherwise. A retired entry stays as it was when it was retired,
+    whoever proposes it again.
+
+    Args:
+        proposals: In any order, also those of later days, which do not count.
+        exposures: The same; those of a content that nobody had proposed by their day do not count.
+        until: The day.
+        limits: What the lifecycle goes by.
+
+    Returns:
+        The entries by class and rank, retired ones last.
+    """
+    families = _families(proposal for proposal in proposals if proposal.day <= until)
+    of_members = {member: family for family in families for member in family.members}
+    units: dict[str, dict[tuple[date, str], Exposure]] = defaultdict(dict)
+    for exposure in exposures:
+        family = of_members.get(exposure.entry_id)
+        if family is None or not family.members[exposure.entry_id] <= exposure.day <= until:
+            continue
+        its, key = units[family.entry_id], (exposure.day, exposure.unit)
+        known = its.get(key)
+        its[key] = exposure if known is None else min(known, exposure, key=_precedence)
+    return _ranked([_life(each, units[each.entry_id], until, limits) for each in families], until, limits)
+
+
+# --- which proposals are one entry ------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Family:
+    """Proposals that are one entry; the first of them words it."""
+
+    first: Proposal
+    signs: _Signs
+    members: dict[str, date] = field(default_factory=dict)  # ids of the contents, and the day on which each first came
+    proposals: list[Proposal] = field(default_factory=list)
+
+    @property
+    def entry_id(self) -> str:
+        return entry_id(self.first)
+
+
+class _Signs(NamedTuple):
+    """What two wordings are compared by."""
+
+    pieces: frozenset[str]  # words and pairs of neighbours, so that order counts
+    turning: frozenset[str]  # numbers, and words that turn advice round; of these none may differ
+
+
+def are_equal(one: Proposal, other: Proposal) -> bool:
+    """Whether two proposals say the same, as far as words tell.
+
+    They are for the same class, endpoint and kind; share SAME_FROM of their words and pairs of neighbouring words
+    (Jaccard); and do not differ in a number or in a word that turns advice round, such as `not` and `before`.
+    """
+    is_like = _likeness(_signs(one), _signs(other)) >= SAME_FROM
+    return content_hash(one) == content_hash(other) or (_scope(one) == _scope(other) and is_like)
+
+
+def _families(proposals: Iterable[Proposal]) -> list[_Family]:
+    """Proposals gathered by what they say.
+
+    Contents join the family that they are most like, in the order of their first days; a family is known by its first
+    content alone. So later days never part or join what earlier days made, and no chain of small changes makes one
+    entry of two that differ.
+    """
+    by_content: dict[str, list[Proposal]] = defaultdict(list)
+    for proposal in proposals:
+        by_content[content_hash(proposal)].append(proposal)
+    families: list[_Family] = []
+    by_scope: dict[tuple[str, str, Kind], list[_Family]] = defaultdict(list)
+    for same in by_content.values():
+        same.sort(key=_order)
+    for first, *later in sorted(by_content.values(), key=lambda same: (same[0].day, content_hash(same[0]))):
+        signs, near = _signs(first), by_scope[_scope(first)]
+        family = max(near, key=lambda each: _likeness(signs, each.signs), default=None)
+        if family is None or _likeness(signs, family.signs) < SAME_FROM:
+            family = _Family(first, signs)
+            near.append(family)
+            families.append(family)
+        family.members[entry_id(first)] = first.day
+        family.proposals += [first, *later]
+    return families
+
+
+def _scope(proposal: Proposal) -> tuple[str, str, Kind]:
+    return proposal.task_class, proposal.endpoint or "", proposal.kind
+
+
+def _order(proposal: Proposal) -> tuple[date, str, str, str, tuple[str, ...]]:
+    return proposal.day, proposal.trigger, proposal.do, proposal.avoid, proposal.evidence
+
+
+def _signs(proposal: Proposal) -> _Signs:
+    words = _WORD.findall(" ".join((proposal.trigger, proposal.do, proposal.avoid)).casefold().replace("’", "'"))
+    turning = (word for word in words if word[0].isdigit() or word in TURNING or word.endswith("n't"))
+    return _Signs(frozenset([*words, *map(" ".join, pairwise(words))]), frozenset(turning))
+
+
+def _likeness(one: _Signs, other: _Signs) -> float:
+    if one.turning != other.turning:
+        return 0.0
+    return len(one.pieces & other.pieces) / max(len(one.pieces | other.pieces), 1)
+
+
+# --- what became of each ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Life:
+    """An entry in the making: what is known of it so far, day after day."""
+
+    family: _Family
+    confirmed: date
+    strata: dict[tuple[str | None, date], Stratum] = field(default_factory=dict)
+    shown: int = 0
+    withheld: int = 0
+    is_proven: bool = False  # at the last look
+    retired_on: date | None = None
+    retired_why: str | None = None
+
+    def count(self, exposure: Exposure) -> None:
+        stratum = self.strata.setdefault((exposure.goal_id, exposure.week), Stratum())
+        stratum.add(exposure.success, is_withheld=exposure.is_withheld)
+        self.withheld += exposure.is_withheld
+        self.shown += not exposure.is_withheld
+
+    def uplift(self, z: float = Z) -> Uplift | None:
+        return uplift(self.strata.values(), z=z)
+
+    def look(self, day: date) -> None:
+        found = self.uplift(DECISION_Z)
+        self.is_proven = found is not None and found.low > 0
+        if self.is_proven:
+            self.confirmed = day
+        if found is not None and found.high < 0:
+            self._retire(
+                day,
+                f"it harms: success changes by {found.value:+.3f} (at most {found.high:+.3f}) where it is shown, after "
+                f"{self.shown} units with it and {self.withheld} without",
+            )
+
+    def let_go(self, day: date) -> None:
+        """Retire what has not been confirmed for long, unless it seems to help all the same."""
+        found = self.uplift()
+        if found is None or found.value <= 0:
+            seems = (
+                "nothing tells whether it helps" if found is None else f"success changes by {found.value:+.3f} with it"
+            )
+            self._retire(day, f"it was last proposed or seen to help on {self.confirmed}, and {seems}")
+
+    def _retire(self, day: date, why: str) -> None:
+        self.retired_on, self.retired_why = day, why
+
+
+def _life(family: _Family, units: Mapping[tuple[date, str], Exposure], until: date, limits: Limits) -> _Life:
+    """Follow an entry from its first day to the last, or to the day on which it is retired."""
+    proposed = {proposal.day for proposal in family.proposals}
+    served: dict[date, list[Exposure]] = defaultdict(list)
+    for (day, _), exposure in sorted(units.items()):
+        served[day].append(exposure)
+    life = _Life(family, family.first.day)
+    patience = timedelta(days=limits.unconfirmed_after)
+    next_look = float(limits.least_exposures)
+    is_overdue = False  # its patience is over, but it seemed to help
+    for day in sorted(proposed | served.keys() | {until}):
+        due = life.confirmed + patience
+        if due < day and not is_overdue:
+            is_overdue = True
+            life.let_go(due)
+            if life.retired_on:
+                break
+        if day in proposed:
+            life.confirmed = day
+        for exposure in served[day]:
+            life.count(exposure)
+        is_look = life.shown + life.withheld >= next_look
+        if is_look:
+            life.look(day)
+            while next_look <= life.shown + life.withheld:
+                next_look *= LOOK_GROWTH
+        is_due = life.confirmed + patience <= day
+        if not life.retired_on and is_due and (is_look or not is_overdue):
+            life.let_go(day)
+        if life.retired_on:
+            break
+        is_overdue = is_due
+    return life
+
+
+def _precedence(exposure: Exposure) -> tuple[bool, str, float, str, date]:
+    """Of two rows about one unit the one that shows: under two ids of one entry, it was seen if either was shown."""
+    return exposure.is_withheld, exposure.entry_id, exposure.success, exposure.goal_id or "", exposure.week
+
+
+def _ranked(lives: Iterable[_Life], until: date, limits: Limits) -> list[Entry]:
+    """Entries of each class in their order, the best of the proven ones active."""
+    by_class: dict[str, list[tuple[_Life, Uplift | None]]] = defaultdict(list)
+    for life in lives:
+        by_class[life.family.first.task_class].append((life, life.uplift()))
+    entries = []
+    for _, its in sorted(by_class.items()):
+        living = sorted((each for each in its if not each[0].retired_on), key=_by_lower_bound)
+        room = limits.active_per_class
+        for rank, (life, found) in enumerate(living, start=1):
+            is_active = life.is_proven and room > 0
+            room -= is_active
+            entries.append(_entry(life, found, until, "active" if is_active else "probation", rank))
+        retired = sorted((each for each in its if each[0].retired_on), key=lambda each: each[0].family.entry_id)
+        entries += [_entry(life, found, until, "retired", None) for life, found in retired]
+    return entries
+
+
+def _by_lower_bound(told: tuple[_Life, Uplift | None]) -> tuple[float, float, str]:
+    life, found = told
+    return -(found or UNKNOWN).low, -(found or UNKNOWN).value, life.family.entry_id
+
+
+def _entry(life: _Life, found: Uplift | None, until: date, status: Status, rank: int | None) -> Entry:
+    """An entry as of the day, or as it was when it was retired."""
+    family, stop = life.family, life.retired_on or until
+    evidence = dict.fromkeys(
+        each for one in sorted(family.proposals, key=_order) if one.day <= stop for each in one.evidence
+    )
+    first = family.first
+    return Entry(
+        entry_id=family.entry_id,
+        task_class=first.task_class,
+        trigger=first.trigger,
+        do=first.do,
+        avoid=first.avoid,
+        evidence=tuple(evidence),
+        content_hash=content_hash(first),
+        version=sum(day <= stop for day in family.members.values()),
+        status=status,
+        created=first.day,
+        last_confirmed=life.confirmed,
+        exposures=life.shown,
+        controls=life.withheld,
+        uplift=found.value if found else None,
+        uplift_low=(found or UNKNOWN).low,
+        uplift_high=(found or UNKNOWN).high,
+        tokens=-(-len(" ".join(filter(None, (first.trigger, first.do, first.avoid)))) // CHARS_PER_TOKEN),
+        retired_on=life.retired_on,
+        retired_why=life.retired_why,
+        rank=rank,
+    )

@@ -1,0 +1,147 @@
+"""What showing something is worth: success where it was shown less success where it was withheld, within strata.
+
+Strata are combined by the weights of Mantel and Haenszel. The interval is Klingenberg's: all differences that a test
+with Sato's variance would not refuse, solved in closed form. Both hold where strata are many and small, which is what
+goals and weeks with a tenth withheld are. Nothing here knows what a playbook is.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Z = 1.959963984540054  # of a 95 % interval
+SHUFFLES = 200  # for a floor
+SEED = 7  # of the shuffles; fixed, so that the same units have the same floor
+
+
+@dataclass(slots=True)
+class Stratum:
+    """Units that can be compared: so many shown and withheld, and their successes, of which each is in [0, 1]."""
+
+    shown: int = 0
+    shown_successes: float = 0.0
+    withheld: int = 0
+    withheld_successes: float = 0.0
+
+    def add(self, success: float, *, is_withheld: bool) -> None:
+        """Count one unit."""
+        if is_withheld:
+            self.withheld += 1
+            self.withheld_successes += success
+        else:
+            self.shown += 1
+            self.shown_successes += success
+
+
+class Uplift(NamedTuple):
+    """A difference of success rates, in [-1, 1], with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Unit(NamedTuple):
+    """One unit, for shuffling."""
+
+    is_withheld: bool
+    success: float
+
+
+class Floor(NamedTuple):
+    """How far uplifts are from 0, and how far they are when labels are shuffled within strata."""
+
+    score: float  # mean absolute uplift
+    floor: float  # the same, on average over the shuffles
+    p: float  # how often a shuffle scores as much
+
+    @property
+    def margin(self) -> float:
+        """By how much the score is above its floor."""
+        return self.score - self.floor
+
+
+def uplift(strata: Iterable[Stratum], *, z: float = Z) -> Uplift | None:
+    """The difference of success rates over strata, with its interval; None where no stratum has units of both kinds.
+
+    Of a stratum with n1 shown and n0 withheld units, y1 and y0 of them successful, N = n1 + n0 and w = n1 n0 / N:
+    value = sum(w (y1 / n1 - y0 / n0)) / sum(w), and its variance at a difference d is (d P + Q) / sum(w)^2, where
+    P = sum((n1^2 y0 - n0^2 y1 + n1 n0 (n0 - n1) / 2) / N^2) and Q = sum((y1 (n0 - y0) + y0 (n1 - y1)) / (2 N)). The
+    bounds are the solutions of (value - d)^2 = z^2 (d P + Q) / sum(w)^2. Strata of one kind carry nothing.
+
+    Sums are exact before they are rounded, so that the order of the strata makes no difference.
+
+    Args:
+        strata: Units that can be compared, each stratum once.
+        z: How many standard errors wide the interval is to either side; 95 % unless told otherwise.
+    """
+    weights, differences, slopes, levels = [], [], [], []
+    for stratum in strata:
+        n1, n0, y1, y0 = stratum.shown, stratum.withheld, stratum.shown_successes, stratum.withheld_successes
+        if not (n1 and n0):
+            continue
+        n = n1 + n0
+        weights.append(n1 * n0 / n)
+        differences.append((y1 * n0 - y0 * n1) / n)
+        slopes.append((n1 * n1 * y0 - n0 * n0 * y1 + n1 * n0 * (n0 - n1) / 2) / (n * n))
+        levels.append((y1 * (n0 - y0) + y0 * (n1 - y1)) / (2 * n))
+    if not weights:
+        return None
+    total = math.fsum(weights)
+    value = math.fsum(differences) / total
+    shift = z * z * math.fsum(slopes) / (2 * total * total)
+    middle = value + shift
+    # What stands under the root is never negative but for rounding.
+    reach = math.sqrt(max(middle * middle - value * value + z * z * math.fsum(levels) / (total * total), 0.0))
+    return Uplift(value, max(min(middle - reach, value), -1.0), min(max(middle + reach, value), 1.0))
+
+
+def floor(treatments: Sequence[Mapping[object, Sequence[Unit]]]) -> Floor | None:
+    """How far the uplifts of treatments are from 0, held against the same units with labels shuffled within strata.
+
+    The score is the mean of the absolute uplifts. Where nothing helps or harms, the shuffled units score as much.
+
+    Args:
+        treatments: Of each treatment its units by stratum.
+
+    Returns:
+        None where no treatment has a stratum with units of both kinds.
+    """
+    told = [[units for units in strata.values() if _is_mixed(units)] for strata in treatments]
+    told = [strata for strata in told if strata]
+    if not told:
+        return None
+    score = _score([[counted(units) for units in strata] for strata in told])
+    dice = random.Random(SEED)  # noqa: S311  # no secret: the same floor each time is wanted
+    shuffled = [_score([[_shuffled(units, dice) for units in strata] for strata in told]) for _ in range(SHUFFLES)]
+    as_high = sum(each >= score - 1e-12 for each in shuffled)
+    return Floor(score, math.fsum(shuffled) / SHUFFLES, (1 + as_high) / (1 + SHUFFLES))
+
+
+def counted(units: Iterable[Unit]) -> Stratum:
+    """Units of one stratum, counted."""
+    stratum = Stratum()
+    for unit in units:
+        stratum.add(unit.success, is_withheld=unit.is_withheld)
+    return stratum
+
+
+def _is_mixed(units: Sequence[Unit]) -> bool:
+    return len({unit.is_withheld for unit in units}) > 1
+
+
+def _shuffled(units: Sequence[Unit], dice: random.Random) -> Stratum:
+    """The same units, as many of them withheld, but others."""
+    successes = [unit.success for unit in units]
+    withheld = dice.sample(successes, sum(unit.is_withheld for unit in units))
+    in_withheld = sum(withheld)
+    return Stratum(len(successes) - len(withheld), sum(successes) - in_withheld, len(withheld), in_withheld)
+
+
+def _score(treatments: Sequence[Sequence[Stratum]]) -> float:
+    values = [found.value for found in map(uplift, treatments) if found]
+    return math.fsum(abs(value) for value in values) / len(values)
