@@ -20,6 +20,7 @@ SCHEMAS: Mapping[str, str] = {
     "operations": "What runs, how well and how fast, what fails and with what, and whether correcting it helped.",
     "sessions": "What happened in sessions: turns and tools, what they cost, which tools and files are trouble.",
     "users": "What is written of users and for them: evaluations of their notes, daily reports, weekly plans.",
+    "playbooks": "Advice that is measured: whom it was shown to or withheld from, and what came of it.",
     "lake": "The lakehouse about itself: what was taken in and when, and what was redacted.",
 }
 """What each schema is for. A new schema needs a line here."""
