@@ -17,8 +17,8 @@ from oplake.learning.blame_eval import (
     published,
     resampled,
     results,
-    wilson,
 )
+from oplake.learning.intervals import wilson
 
 
 def trial(number: int, method: str, rank: int, *, evidence: str = "labels", kind: str = "t") -> Trial:

@@ -7,12 +7,13 @@ the trials of the other goals alone.
 
 from __future__ import annotations
 
-import math
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from oplake.learning.intervals import Interval, wilson
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 ALL = "all classes"
 BLAME = "blame"  # the row of what is published
 RESAMPLES, SEED = 2_000, 7  # of goals, for an interval; fixed, so that the page is the same each time
-Z = 1.959963984540054  # of a 95 % interval
 FEWEST_GOALS, WITHIN = 10, 0.02  # the rule of attribution.blame_methods
 
 
@@ -37,17 +37,6 @@ class Trial(NamedTuple):
     top_3: float
     reciprocal_rank: float
     actor_hit: float
-
-
-class Interval(NamedTuple):
-    """A share or mean with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
 
 
 @dataclass(frozen=True)
@@ -175,14 +164,6 @@ def _result(action_type: str, method: str, trials: Sequence[Trial], blame: Seque
         wilson([trial.actor_hit for trial in trials]),
         None if method == BLAME else resampled(paired),
     )
-
-
-def wilson(values: Sequence[float]) -> Interval:
-    """The mean of values in [0, 1] with the score interval of Wilson, as for so many successes."""
-    n, share = len(values), sum(values) / len(values)
-    centre = share + Z * Z / (2 * n)
-    margin = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    return Interval(share, max((centre - margin) / (1 + Z * Z / n), 0.0), min((centre + margin) / (1 + Z * Z / n), 1.0))
 
 
 def resampled(values: Sequence[tuple[str, float]]) -> Interval:

@@ -18,7 +18,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from oplake.learning.uplift import Stratum, Uplift, Z, uplift
+from oplake.learning.intervals import Z
+from oplake.learning.uplift import Stratum, Uplift, uplift
 
 Kind = Literal["do", "avoid", "fix"]
 Status = Literal["probation", "active", "retired"]

@@ -10,31 +10,40 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-Z = 1.959963984540054  # of a 95 % interval
+from oplake.learning.intervals import Z
+
 SHUFFLES = 200  # for a floor
 SEED = 7  # of the shuffles; fixed, so that the same units have the same floor
 
 
 @dataclass(slots=True)
-class Stratum:
-    """Units that can be compared: so many shown and withheld, and their successes, of which each is in [0, 1]."""
+class Arm:
+    """Units of a stratum that were treated alike, and their successes, of which each is in [0, 1]."""
 
-    shown: int = 0
-    shown_successes: float = 0.0
-    withheld: int = 0
-    withheld_successes: float = 0.0
+    units: int = 0
+    successes: float = 0.0
+    squares: float = 0.0  # of the successes; the same as these where each is 0 or 1
+
+    def add(self, success: float) -> None:
+        """Count one unit."""
+        self.units += 1
+        self.successes += success
+        self.squares += success * success
+
+
+@dataclass(slots=True)
+class Stratum:
+    """Units that can be compared."""
+
+    shown: Arm = field(default_factory=Arm)
+    withheld: Arm = field(default_factory=Arm)
 
     def add(self, success: float, *, is_withheld: bool) -> None:
         """Count one unit."""
-        if is_withheld:
-            self.withheld += 1
-            self.withheld_successes += success
-        else:
-            self.shown += 1
-            self.shown_successes += success
+        (self.withheld if is_withheld else self.shown).add(success)
 
 
 class Uplift(NamedTuple):
@@ -68,34 +77,37 @@ class Floor(NamedTuple):
 def uplift(strata: Iterable[Stratum], *, z: float = Z) -> Uplift | None:
     """The difference of success rates over strata, with its interval; None where no stratum has units of both kinds.
 
-    Of a stratum with n1 shown and n0 withheld units, y1 and y0 of them successful, N = n1 + n0 and w = n1 n0 / N:
-    value = sum(w (y1 / n1 - y0 / n0)) / sum(w), and its variance at a difference d is (d P + Q) / sum(w)^2, where
-    P = sum((n1^2 y0 - n0^2 y1 + n1 n0 (n0 - n1) / 2) / N^2) and Q = sum((y1 (n0 - y0) + y0 (n1 - y1)) / (2 N)). The
-    bounds are the solutions of (value - d)^2 = z^2 (d P + Q) / sum(w)^2. Strata of one kind carry nothing.
+    Of a stratum with n1 shown and n0 withheld units, their successes summing to y1 and y0, N = n1 + n0 and
+    w = n1 n0 / N: value = sum(w (y1 / n1 - y0 / n0)) / sum(w). At a difference d its variance is (d P + Q) / sum(w)^2,
+    P = sum((n1^2 y0 - n0^2 y1 + k n1 n0 (n0 - n1) / 2) / N^2), Q = sum of (difference of their successes)^2 / (2 N)
+    over all pairs of a shown and a withheld unit. Where successes are 0 or 1 this is Sato's variance, with k = 1; where
+    they are in between, k is the sum of their squares by their sum. The bounds are the solutions of
+    (value - d)^2 = z^2 (d P + Q) / sum(w)^2. Strata of one kind carry nothing.
 
-    Sums are exact before they are rounded, so that the order of the strata makes no difference.
+    Sums are rounded once, at their end, so that the order of the strata makes no difference.
 
     Args:
         strata: Units that can be compared, each stratum once.
         z: How many standard errors wide the interval is to either side; 95 % unless told otherwise.
     """
+    told = [(each.shown, each.withheld) for each in strata if each.shown.units and each.withheld.units]
+    if not told:
+        return None
+    successes = math.fsum(arm.successes for arms in told for arm in arms)
+    k = math.fsum(arm.squares for arms in told for arm in arms) / successes if successes else 0.0
     weights, differences, slopes, levels = [], [], [], []
-    for stratum in strata:
-        n1, n0, y1, y0 = stratum.shown, stratum.withheld, stratum.shown_successes, stratum.withheld_successes
-        if not (n1 and n0):
-            continue
+    for shown, withheld in told:
+        n1, n0, y1, y0 = shown.units, withheld.units, shown.successes, withheld.successes
         n = n1 + n0
         weights.append(n1 * n0 / n)
         differences.append((y1 * n0 - y0 * n1) / n)
-        slopes.append((n1 * n1 * y0 - n0 * n0 * y1 + n1 * n0 * (n0 - n1) / 2) / (n * n))
-        levels.append((y1 * (n0 - y0) + y0 * (n1 - y1)) / (2 * n))
-    if not weights:
-        return None
+        slopes.append((n1 * n1 * y0 - n0 * n0 * y1 + k * n1 * n0 * (n0 - n1) / 2) / (n * n))
+        levels.append((n0 * shown.squares + n1 * withheld.squares - 2 * y1 * y0) / (2 * n))
     total = math.fsum(weights)
     value = math.fsum(differences) / total
     shift = z * z * math.fsum(slopes) / (2 * total * total)
     middle = value + shift
-    # What stands under the root is never negative but for rounding.
+    # With a handful of units the variance at the value can come out below 0; the interval then reaches to the value.
     reach = math.sqrt(max(middle * middle - value * value + z * z * math.fsum(levels) / (total * total), 0.0))
     return Uplift(value, max(min(middle - reach, value), -1.0), min(max(middle + reach, value), 1.0))
 
@@ -136,10 +148,8 @@ def _is_mixed(units: Sequence[Unit]) -> bool:
 
 def _shuffled(units: Sequence[Unit], dice: random.Random) -> Stratum:
     """The same units, as many of them withheld, but others."""
-    successes = [unit.success for unit in units]
-    withheld = dice.sample(successes, sum(unit.is_withheld for unit in units))
-    in_withheld = sum(withheld)
-    return Stratum(len(successes) - len(withheld), sum(successes) - in_withheld, len(withheld), in_withheld)
+    withheld = set(dice.sample(range(len(units)), sum(unit.is_withheld for unit in units)))
+    return counted(Unit(number in withheld, unit.success) for number, unit in enumerate(units))
 
 
 def _score(treatments: Sequence[Sequence[Stratum]]) -> float:
