@@ -57,6 +57,20 @@ class Settings(BaseSettings):
     )
     runs_kept: timedelta = Field(default=timedelta(days=30), description="Dagster runs older than this are purged.")
 
+    playbook_probation: int = Field(
+        default=3,
+        ge=0,
+        description="Playbook entries on probation that a session or action is offered besides the active ones, each "
+        "of them others. From the next publication on.",
+    )
+    playbook_withheld: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of sessions or actions from which a playbook entry is withheld at random, so that its "
+        "effect can be measured; with 0 it cannot. From the next publication on.",
+    )
+
     tail: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Files that others append to, followed line by line: paths, patterns such as `~/agents/*.jsonl`, "
@@ -157,6 +171,11 @@ class Settings(BaseSettings):
     def prices(self) -> Path:
         """Own prices: `provider,model,token_type,usd_per_mtok,valid_from,from_input_tokens`. It need not be there."""
         return self.home / "prices.csv"
+
+    @property
+    def served(self) -> Path:
+        """The playbook entries that agents are served, moved into place whenever they change."""
+        return self.home / "served.json"
 
     @property
     def views(self) -> Path:

@@ -31,6 +31,7 @@ from oplake.lake.spec import TableSpec
 from oplake.lake.tables import Lake
 from oplake.lake.watermark import publish_watermark
 from oplake.landing.errors import LandingError
+from oplake.playbook.publish import republish
 from oplake.settings import Settings
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def rebuild(
             shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
         _renew_arrivals(lake, is_anew=bool(broken))
         _build_models(settings, lake, models, now, report.watermark, in_place)
+        republish(settings, lake)
     publish_views(settings)
     return RebuildReport(report, rows, tuple(lost))
 

@@ -24,12 +24,13 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
 from oplake.landing.errors import LandingError
 from oplake.landing.segments import INDEX_SUFFIX, Segment, segments
+from oplake.playbook.book import Playbook
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ BATCH_BYTES = 2**20  # sent at a time; so much is in memory, and is sent again w
 POLL_SECONDS = 0.5  # until what other processes wrote is looked for
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.25, 30.0  # between tries, doubled each time
 ANSWER_SECONDS = 60.0  # longer than a receiver takes for a batch, whatever its disk does
+ASK_SECONDS = 2.0  # that an agent waits for a playbook at each step of asking; without one it works as it always did
+ANSWER_BYTES = 2**20  # of a playbook; a longer answer is none
 CLOSE_SECONDS = 5.0  # that the end of a recorder waits for what is not sent yet; it follows later
 SEGMENT_BYTES = 8 * 2**20  # of the spool: what has been sent takes no more room than that
 SENT_SUFFIX = ".sent"
@@ -74,10 +77,8 @@ class Client:
         if not is_address or parts.query or parts.fragment or parts.username:
             raise LandingError(f"{url} is no address of a receiver; one is http://127.0.0.1:4318")
         self._is_secure = parts.scheme == "https"
-        self._path = parts.path.rstrip("/") + "/events"
-        self._headers = {"content-type": "application/x-ndjson"}
-        if token is not None:
-            self._headers["authorization"] = f"Bearer {token}"
+        self._base = parts.path.rstrip("/")
+        self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
         self._connection: http.client.HTTPConnection | None = None
 
     def send(self, lines: bytes) -> None:
@@ -99,11 +100,30 @@ class Client:
 
     def _post(self, lines: bytes) -> tuple[int, str, bytes]:
         if self._connection is None:
-            make = http.client.HTTPSConnection if self._is_secure else http.client.HTTPConnection
-            self._connection = make(str(self._host), self._port, timeout=ANSWER_SECONDS)
-        self._connection.request("POST", self._path, lines, self._headers)
+            self._connection = self._connect(ANSWER_SECONDS)
+        headers = {**self._headers, "content-type": "application/x-ndjson"}
+        self._connection.request("POST", f"{self._base}/events", lines, headers)
         response = self._connection.getresponse()
         return response.status, response.headers.get("retry-after", ""), response.read()
+
+    def ask(self, path: str) -> bytes:
+        """What a receiver answers to a question, on a connection of its own: another thread sends on the first.
+
+        Raises:
+            LandingError: It answers anything but 200, or too much.
+            OSError, HTTPException: It does not answer.
+        """
+        with contextlib.closing(self._connect(ASK_SECONDS)) as connection:
+            connection.request("GET", self._base + path, headers=self._headers)
+            response = connection.getresponse()
+            body = response.read(ANSWER_BYTES + 1)
+        if response.status != 200 or len(body) > ANSWER_BYTES:
+            raise LandingError(f"the receiver answered {response.status}: {body[:200]!r}")
+        return body
+
+    def _connect(self, seconds: float) -> http.client.HTTPConnection:
+        make = http.client.HTTPSConnection if self._is_secure else http.client.HTTPConnection
+        return make(str(self._host), self._port, timeout=seconds)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -158,6 +178,19 @@ class Forwarder:
                     self._thread = threading.Thread(target=self._run, name="oplake-forward", daemon=True)
                     self._thread.start()
         self._wakes.set()
+
+    def playbook(self, task_class: str, *, session_id: str, action_id: str) -> Playbook:
+        """What the receiver serves; it lands there what it shows and withholds.
+
+        An answer that is lost on the way has landed as shown: like any offer that an agent does not take, that makes an
+        effect look smaller, never larger.
+
+        Raises:
+            LandingError, OSError, HTTPException, msgspec.MsgspecError: It answers none.
+        """
+        given = {name: text for name, text in (("session_id", session_id), ("action_id", action_id)) if text}
+        path = f"/playbook/{quote(task_class, safe='')}?{urlencode({'format': 'json', **given})}"
+        return msgspec.json.decode(self._client.ask(path), type=Playbook)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> bool:
         """Waits until all is sent, while the receiver takes it and for so many seconds at most; returns whether it is.

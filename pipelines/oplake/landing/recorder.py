@@ -32,6 +32,8 @@ from oplake.landing.history import find_action
 from oplake.landing.identity import new_id
 from oplake.landing.redaction import redact
 from oplake.landing.writer import SEGMENT_AGE, SEGMENT_BYTES, SegmentWriter, utc_now
+from oplake.playbook.book import SERVED, Playbook, Shelf
+from oplake.playbook.choose import choose, served, unit_of
 from oplake.scores import success_score
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ class Recorder:
             folder, segment_bytes, segment_age = self._forwarder.spool, spool_bytes, SEGMENT_AGE
         else:
             folder, segment_bytes, segment_age = _landing(home)
+        self._shelf = Shelf(folder.parent / SERVED)
         self._writer = SegmentWriter(
             folder, segment_bytes=segment_bytes, segment_age=segment_age, disk=disk, clock=clock
         )
@@ -250,6 +253,36 @@ class Recorder:
         expired = self._open.begun_until(self._clock() - TIMEOUT)
         return sum(self._complete(found, {"status": "timeout"}) for found in expired)
 
+    # -- Playbooks -------------------------------------------------------------------------------------------------
+
+    def playbook(self, task_class: str, *, session_id: str | None = None, action_id: str | None = None) -> Playbook:
+        """What has worked and what to avoid in tasks of a class, for a prompt: `.text`, or the entries one by one.
+
+        It is for the action, if one is named, else for the session. What it is shown and what is withheld from it at
+        random lands, so that each entry's effect can be measured; the same one is always served alike. Without either
+        nothing is withheld and nothing lands, as there would be no outcome to compare. `oplake.playbook.choose` says
+        more.
+
+        Through a receiver it is asked and lands there. Where there is no book, or it cannot be read or had within two
+        seconds, the playbook is empty, and a warning is logged; that raises nothing, from a strict recorder neither.
+        """
+        asked, session, action = (_name(each) for each in (task_class, session_id, action_id))
+        try:
+            if self._forwarder is not None:
+                return self._forwarder.playbook(asked, session_id=session, action_id=action)
+            unit = unit_of(session, action)
+            choice = choose(self._shelf.book(), asked, unit)
+        except Exception as error:  # noqa: BLE001  # nothing that an agent asks for raises into it
+            log.warning("no playbook for %s: %s", asked, redact(describe(error), {}))
+            return Playbook(task_class=asked)
+        if unit is not None:
+            events_of = served(choice, asked, session_id=session, action_id=action)
+            accepted = [self._accept("playbook_served", fields) for fields in events_of]
+            whole = [each for each in accepted if each is not None]
+            if whole and len(whole) == len(accepted):  # all or none: their shares are those that were drawn
+                self._write(*whole)
+        return Playbook(task_class=asked, entries=choice.shown)
+
     # -- Everything else -------------------------------------------------------------------------------------------
 
     def op(self, endpoint: str, *, success: bool = True, duration_ms: float = 0.0, **fields: Any) -> bool:
@@ -340,7 +373,7 @@ class Recorder:
                 return False
             number = {"step_index": found.next_index} if kind == "step" else {}
             accepted = self._accept(kind, {**fields, **number, "action_id": action_id})
-            return accepted is not None and self._write(accepted, lambda: self._recorded(found, kind))
+            return accepted is not None and self._write(accepted, taken=lambda: self._recorded(found, kind))
 
     def _recorded(self, found: Open, kind: Literal["step", "observation"]) -> None:
         counts = {"steps" if kind == "step" else "observations": 1}
@@ -353,7 +386,7 @@ class Recorder:
                 return False
             fields = {"action_id": found.action.action_id, "outcome": {} if outcome is None else outcome}
             completed = self._accept("action_completed", fields)
-            if completed is None or not self._write(completed, lambda: self._completed(found, completed.event)):
+            if completed is None or not self._write(completed, taken=lambda: self._completed(found, completed.event)):
                 return False
         self._report(found.action, completed.event)
         return True
@@ -397,22 +430,22 @@ class Recorder:
             self._refuse(f"a {kind} was not accepted", error)
             return None
 
-    def _write(self, accepted: Accepted, taken: Callable[[], None] = lambda: None) -> bool:
-        """Makes an event durable, and calls `taken` when it is or may be.
+    def _write(self, *accepted: Accepted, taken: Callable[[], None] = lambda: None) -> bool:
+        """Makes events durable, all or none, and calls `taken` when they are or may be.
 
         An interrupt can strike behind the commit, where nobody knows. What it stopped counts as taken: written again,
         it would be there twice, while a number that is not there is made good later.
         """
         is_refused = False
         try:
-            self._writer.append([accepted.line])
+            self._writer.append([each.line for each in accepted])
         except Exception as error:  # noqa: BLE001  # a disk, or a path, that fails in whatever way
             is_refused = True
             return self._refuse("an event was not made durable", error)
         finally:
             if not is_refused:
                 taken()
-        self._count(events=1)
+        self._count(events=len(accepted))
         if self._forwarder is not None:
             self._forwarder.wake()
         return True
@@ -483,6 +516,10 @@ class OpenAction:
         """As `Recorder.record_observation`."""
         return self._recorder.record_observation(self.action_id, observation_type, data, reported_by, confidence)
 
+    def playbook(self, task_class: str | None = None) -> Playbook:
+        """As `Recorder.playbook`, for this action; of its own class, if no other is named."""
+        return self._recorder.playbook(task_class or self._begin[1], action_id=self.action_id)
+
     def complete(self, outcome: Mapping[str, Any] | None = None) -> bool:
         """As `Recorder.complete_action`; the end of the block changes nothing any more."""
         return self._recorder.complete_action(self.action_id, outcome)
@@ -501,6 +538,11 @@ def _accepted(event: dict[str, Any], now: datetime) -> Accepted:
         raise
     except Exception:  # noqa: BLE001  # a value failed when it was looked into, or another thread changed it just then
         return accept(as_json(event), received_at=now)
+
+
+def _name(given: Any) -> str:
+    """An id or a name as it lands; empty if there is none."""
+    return "" if given is None else text_of(given)[: events.ID_CHARS]
 
 
 def _listed(texts: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -35,7 +36,8 @@ from oplake.landing.identity import new_id
 from oplake.landing.otlp import Encoding, Signal, encode_status
 from oplake.landing.shape import decode
 from oplake.landing.writer import SegmentWriter, utc_now
-from oplake.receiver import status
+from oplake.playbook.book import Shelf
+from oplake.receiver import playbook, status
 from oplake.receiver.batches import land_batch
 from oplake.receiver.body import media_type, read_body, unpack
 from oplake.receiver.door import RETRY_SECONDS, Door
@@ -56,7 +58,23 @@ LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/js
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 TELEMETRY: Mapping[str, Signal] = {"/v1/traces": "traces", "/v1/logs": "logs"}
 DISK_FULL = 507
+NEVER_KEPT = {"cache-control": "no-store"}  # of what is served: from a cache it would be shown without being landed
 BESIDE_SECONDS = 1.0  # between two looks at what else there is
+
+
+class AnyText(Convertor[str]):
+    """The rest of a path, whatever it is: names of classes may have slashes in them, and even the ends of lines."""
+
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any", AnyText())
 
 
 def build_app(
@@ -77,6 +95,7 @@ def build_app(
         beside: Called every second in a thread, with the writer of the receiver: what else brings events in.
     """
     door = Door(settings, clock=clock, disk=disk, limits=limits)
+    shelf = Shelf(settings.served)
 
     @cache
     def history() -> History:
@@ -123,6 +142,13 @@ def build_app(
     async def get_metrics(_: Request) -> Response:
         return Response(await door.in_thread(status.metrics, door), media_type=METRICS)
 
+    async def get_playbook(request: Request) -> Response:
+        asked = playbook.asked(request.path_params["task_class"], request.query_params.multi_items())
+        if request.method == "HEAD":  # nothing is shown to whoever asks for the headers alone, so nothing lands
+            return Response(headers=NEVER_KEPT)
+        body, media = await door.in_thread(playbook.serve, door, shelf, asked)
+        return Response(body, headers=NEVER_KEPT, media_type=media)
+
     async def get_openapi(_: Request) -> Response:
         return _json(document(needs_token=settings.token is not None))
 
@@ -133,6 +159,7 @@ def build_app(
         Route("/health", get_health, methods=["GET"]),
         Route("/stats", get_stats, methods=["GET"]),
         Route("/metrics", get_metrics, methods=["GET"]),
+        Route(f"{playbook.PREFIX}{{task_class:any}}", get_playbook, methods=["GET"]),
         Route("/openapi.json", get_openapi, methods=["GET"]),
     ]
     return Starlette(
@@ -251,9 +278,15 @@ class Gate:
             await _refused(scope, Refused(500, "the receiver has a defect; its log says more"))(scope, receive, sending)
         finally:
             self._requests -= 1
-            path = scope["path"] if scope["path"] in self._paths else "other"
+            path = self._path_of(scope["path"])
             method = scope["method"] if path != "other" else "any"
             self._door.counts.answer(method, path, answered, time.perf_counter() - began)
+
+    def _path_of(self, path: str) -> str:
+        """The path by which a request is counted; what strangers write into theirs makes no counter of its own."""
+        if path.startswith(playbook.PREFIX):
+            return playbook.PREFIX
+        return path if path in self._paths else "other"
 
     def _check(self, scope: Scope) -> None:
         """
@@ -283,6 +316,8 @@ def _check_local(headers: Headers) -> None:
     origin = headers.get("origin")
     if origin is not None and not is_loopback(_host_of(origin.partition("://")[2])):
         raise Refused(403, "without OPLAKE_TOKEN the receiver takes nothing from web pages")
+    if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:  # a link or an image says no origin
+        raise Refused(403, "without OPLAKE_TOKEN the receiver answers nothing to web pages")
 
 
 def _host_of(authority: str) -> str:

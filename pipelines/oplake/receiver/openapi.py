@@ -12,6 +12,7 @@ from typing import Any
 
 from oplake import __version__, events
 from oplake.receiver.operations import NUMBER, TEXTS
+from oplake.receiver.playbook import FORMATS
 
 _ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 _COUNT = {"type": "integer", "minimum": 0}
@@ -71,6 +72,7 @@ def _document() -> dict[str, Any]:
             "/v1/logs": {"post": _telemetry("logs", "log records", "ExportLogsServiceRequest")},
             "/health": {"get": _health()},
             "/stats": {"get": _stats()},
+            "/playbook/{task_class}": {"get": _playbook()},
             "/metrics": {"get": _get("The counts for Prometheus", {"text/plain": {"schema": {"type": "string"}}})},
             "/openapi.json": {"get": _get("This document", _json({"type": "object"}))},
         },
@@ -248,6 +250,59 @@ def _stats() -> dict[str, Any]:
         latest=_says("the last scenario operations, newest first", {"type": "array", "maxItems": 10, "items": latest}),
     )
     return _get("What came in", _json(body))
+
+
+def _playbook() -> dict[str, Any]:
+    entry = _object(
+        entry_id=_says("the entry; the value for `playbook_ids`", _STRING),
+        version=_says("its version", _COUNT),
+        status=_says("whether it has been shown to help", {"enum": ["active", "probation"]}),
+        trigger=_says("when it applies", _STRING),
+        do=_says("what to do then", _STRING),
+        avoid=_says("what to avoid then", _STRING),
+        tokens=_says("roughly what showing it costs", _COUNT),
+    )
+    body = _object(
+        task_class=_says("the class asked for", _STRING),
+        entries=_says("what to show the agent, the best first; often none", {"type": "array", "items": entry}),
+    )
+    made = _get(
+        "What agents should know for a class of tasks",
+        {**_json(body), "text/markdown": {"schema": {"type": "string"}}},
+    )
+    made["description"] = (
+        "Active entries, and some on probation in turn. Each is withheld at random from one session or action in ten "
+        "(`OPLAKE_PLAYBOOK_WITHHELD`), so that its effect can be measured. What is shown and what is withheld has "
+        "landed as `playbook_served` when it is told. It is for the action, if one is named, else for the session, and "
+        "the same one is always served alike. Without either nothing is withheld and nothing lands. A class that has "
+        "no playbook gets an empty one."
+    )
+    parameters = {
+        "task_class": "class of the task, an action's `action_type`",
+        "session_id": "the session served",
+        "action_id": "the action served, if it has begun",
+    }
+    made["parameters"] = [
+        {
+            "name": name,
+            "in": "path" if name == "task_class" else "query",
+            "required": name == "task_class",
+            "schema": {"type": "string", "minLength": 1} if name == "task_class" else _STRING,
+            "description": description,
+        }
+        for name, description in parameters.items()
+    ]
+    made["parameters"].append(
+        {
+            "name": "format",
+            "in": "query",
+            "required": False,
+            "schema": {"enum": list(FORMATS), "default": FORMATS[0]},
+            "description": "`json` as told below, `md` a text for a prompt, `skill` a SKILL.md",
+        }
+    )
+    made["responses"] |= _errors(("400", "507"))
+    return made
 
 
 def _object(**properties: Any) -> dict[str, Any]:

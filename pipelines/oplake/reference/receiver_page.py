@@ -48,6 +48,11 @@ def receiver_page() -> str:
     ]
     for name, request in requests.items():
         parts += [f"## {name}\n", request.get("description", f"{request['summary']}.") + "\n"]
+        if "parameters" in request:
+            given = [
+                [f"`{each['name']}`", _type(each["schema"]), each["description"]] for each in request["parameters"]
+            ]
+            parts.append(table(["parameter", "type", "what it is"], given))
         if "requestBody" in request:
             parts.append(_example(name, request["requestBody"]["content"]))
         content = request["responses"]["200"]["content"]

@@ -1,0 +1,185 @@
+"""The entries of the book as the lake has them, with the wordings of an author, for whoever publishes or shows them.
+
+Facts (status, version, figures, evidence) are those of `playbooks.entries` alone; a wording only says the same in other
+words.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from oplake.playbook.errors import PlaybookError
+
+if TYPE_CHECKING:
+    from oplake.lake.tables import Lake
+    from oplake.settings import Settings
+
+ENTRIES, WORDINGS = "playbooks.entries", "playbooks.wordings"
+USABLE = "ok"  # status of a wording that may be shown
+
+Status: TypeAlias = Literal["active", "probation", "retired"]
+STATUSES: tuple[Status, ...] = ("active", "probation", "retired")
+"""What an entry can be, in the order in which people look at them."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `playbooks.entries`."""
+
+    entry_id: str
+    task_class: str
+    trigger: str | None
+    do: str | None
+    avoid: str | None
+    evidence: tuple[str, ...] = ()  # ids of the events that it rests on
+    content_hash: str = ""
+    version: int = 1
+    status: Status
+    created: date
+    last_confirmed: date
+    exposures: int = 0
+    controls: int = 0
+    uplift: float | None = None
+    uplift_low: float | None = None
+    uplift_high: float | None = None
+    tokens: int = 0
+    retired_on: date | None = None
+    retired_why: str | None = None
+    rank: int | None = None
+
+
+class Wording(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `playbooks.wordings`: how an author words a version of an entry."""
+
+    entry_id: str
+    version: int
+    trigger: str | None = None
+    do: str | None = None
+    avoid: str | None = None
+    author: str = ""
+    status: str = ""
+    written_at: datetime
+
+
+class Shown(NamedTuple):
+    """An entry with the words that are shown of it, and whose they are; None where they are its own."""
+
+    entry: Entry
+    trigger: str
+    do: str
+    avoid: str
+    author: str | None = None
+
+    @property
+    def key(self) -> tuple[str, int, int, str]:
+        """By class, those in use first, and then by rank."""
+        entry = self.entry
+        rank = len(STATUSES) * 10**9 if entry.rank is None else entry.rank
+        return entry.task_class, STATUSES.index(entry.status), rank, entry.entry_id
+
+
+Row: TypeAlias = Mapping[str, Any] | object
+"""A row as a mapping, or as an object that has the columns as attributes."""
+
+
+def shown(rows: Iterable[Row], wordings: Iterable[Row] = ()) -> list[Shown]:
+    """The entries of rows in the words in which they are to be shown, in the order of a book.
+
+    A wording counts if it is usable and of the very version, the latest of them. It has a say only in the parts that
+    the entry has itself: an author cannot add advice, nor leave some out.
+
+    Raises:
+        PlaybookError: A row is none of the table.
+    """
+    entries = [_converted(row, Entry, ENTRIES) for row in rows]
+    words: dict[tuple[str, int], Wording] = {}
+    for wording in sorted((_converted(row, Wording, WORDINGS) for row in wordings), key=_age):
+        if wording.status == USABLE:
+            words[wording.entry_id, wording.version] = wording
+    found = (_worded(entry, words.get((entry.entry_id, entry.version))) for entry in entries)
+    return sorted(found, key=lambda each: each.key)
+
+
+def _age(wording: Wording) -> tuple[datetime, str]:
+    return wording.written_at, wording.author
+
+
+def _worded(entry: Entry, wording: Wording | None) -> Shown:
+    trigger, do, avoid = entry.trigger or "", entry.do or "", entry.avoid or ""
+    if wording is None:
+        return Shown(entry, trigger, do, avoid)
+    return Shown(
+        entry,
+        _part(trigger, wording.trigger),
+        _part(do, wording.do),
+        _part(avoid, wording.avoid),
+        author=wording.author,
+    )
+
+
+def _part(own: str, worded: str | None) -> str:
+    return worded if own.strip() and worded and worded.strip() else own
+
+
+def _converted(row: Row, kind: type[Any], table: str) -> Any:
+    try:
+        return msgspec.convert(row, kind, from_attributes=True)
+    except msgspec.ValidationError as error:
+        raise PlaybookError(
+            f"{table} has a row that is none of its kind: {error}. oplake rebuild makes it anew"
+        ) from error
+
+
+def read_book(settings: Settings) -> list[Shown]:
+    """All entries of the lake as they are to be shown.
+
+    Raises:
+        PlaybookError: There is no such table yet.
+        LakeError: It cannot be read.
+    """
+    from oplake.lake.tables import Lake
+
+    lake = Lake(settings.lake)
+    if not lake.exists(ENTRIES):
+        raise PlaybookError(f"there is no {ENTRIES} yet; oplake run makes it of what has landed")
+    return shown(rows_of(settings, lake, ENTRIES), rows_of(settings, lake, WORDINGS))
+
+
+def rows_of(settings: Settings, lake: Lake, table: str) -> list[dict[str, Any]]:
+    """All rows of a table; none where there is no such table."""
+    from oplake.lake.engine import engine
+
+    if not lake.exists(table):
+        return []
+    with engine(settings) as connection:
+        rows: list[dict[str, Any]] = connection.sql(lake.relation_sql(table)).to_arrow_table().to_pylist()
+        return rows
+
+
+def of_class(book: Sequence[Shown], task_class: str) -> list[Shown]:
+    """The entries of a class.
+
+    Raises:
+        PlaybookError: There are none; the message names the classes that there are, close ones first.
+    """
+    found = [each for each in book if each.entry.task_class == task_class]
+    if not found:
+        raise unknown_class(task_class, {each.entry.task_class for each in book})
+    return found
+
+
+def unknown_class(task_class: str, known: Iterable[str]) -> PlaybookError:
+    """What to say of a class that has no playbook."""
+    names = sorted(known)
+    if not names:
+        return PlaybookError(
+            "there is no playbook yet: entries come of repeated successes, of errors and of corrections, and "
+            "oplake run makes them"
+        )
+    close = difflib.get_close_matches(task_class, names)
+    instead = f"did you mean {' or '.join(close)}?" if close else f"there are those for {', '.join(names)}"
+    return PlaybookError(f"there is no playbook for {task_class}; {instead}")
