@@ -46,7 +46,7 @@ def row(entry_id: str = "e1", task_class: str = "fix_bug", status: str = "active
     own = {
         "entry_id": entry_id,
         "task_class": task_class,
-        "trigger": f"the case of {entry_id}",
+        "trigger": f"When {entry_id} is at hand",
         "do": f"do {entry_id}",
         "avoid": "",
         "evidence": [f"event-of-{entry_id}"],

@@ -72,7 +72,7 @@ def test_each_format_shows_the_same_entries(up: Receiver) -> None:
     for form in ("md", "skill"):
         text = answers[form].body.decode()
         assert answers[form].headers["content-type"] == "text/markdown; charset=utf-8"
-        assert [line.split("** ")[1] for line in text.splitlines() if "**Do**" in line] == shown
+        assert [line.split("** ")[1] for line in text.splitlines() if "**Do:**" in line] == shown
     front = yaml.safe_load(answers["skill"].body.decode().split("---\n")[1])
     assert front["name"] == "fix-bug"
 

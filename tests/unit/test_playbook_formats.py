@@ -69,8 +69,8 @@ def test_a_plain_class_keeps_its_name_and_no_two_share_one() -> None:
 
 
 def test_what_is_empty_is_left_out() -> None:
-    assert markdown("t", "d", "a") == "- **When** t\n  - **Do** d\n  - **Avoid** a\n"
-    assert markdown("", "", "a") == "- **Avoid** a\n"
+    assert markdown("t", "d", "a") == "- t\n  - **Do:** d\n  - **Avoid:** a\n"
+    assert markdown("", "", "a") == "- **Avoid:** a\n"
     assert markdown(" ", "\n", "") == ""
 
 

@@ -200,7 +200,7 @@ def test_what_is_published_are_the_active_ones_by_rank_then_those_on_probation(s
     assert list(found.task_classes) == ["fix_bug", "other"]
     first = found.entries("fix_bug")[0]
     assert (first.version, first.tokens, first.status, first.avoid) == (4, 7, "active", "no\nhaste")
-    assert first.text == "- **When** the case of a\n  - **Do** do a\n  - **Avoid** no haste\n"
+    assert first.text == "- When a is at hand\n  - **Do:** do a\n  - **Avoid:** no haste\n"
     assert (found.withheld_share, found.probation_shown) == (0.1, 3)
     assert [each.name for each in path.parent.iterdir()] == ["served.json"]
 
@@ -282,8 +282,8 @@ def wording(**fields: Any) -> dict[str, Any]:
 def test_a_usable_wording_of_the_version_is_preferred(settings: Settings) -> None:
     publish_served(settings, [row(tokens=10)], [wording()])
     [found] = Shelf(settings.served).book().entries("fix_bug")
-    assert (found.do, found.trigger) == ("in better words", "the case of e1")
-    assert found.tokens == -(-len(found.text) // 4)
+    assert (found.do, found.trigger) == ("in better words", "When e1 is at hand")
+    assert found.tokens == -(-len("When e1 is at hand in better words") // 4)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_a_recorder_serves_and_lands_what_is_shown_and_what_is_withheld(publishe
         ("s1", "fix_bug", 1)
     }
     assert 0 < len(found) < 10
-    assert found.text.startswith("## Playbook: fix_bug\n\n- **When** the case of ")
+    assert found.text.startswith("## Playbook: fix_bug\n\n- When e")
     assert [entry.text in found.text for entry in found] == [True] * len(found)
 
 

@@ -184,11 +184,13 @@ class Lakehouse:
         )
 
     def publish(self) -> int:
-        """Write down what was committed, and make the views show it; returns how many rows arrivals got."""
+        """Write down what was committed, and make the views and the playbook show it; returns the rows of arrivals."""
         from oplake.lake.catalog import publish_views
+        from oplake.playbook.publish import republish
 
         rows = publish_arrivals(self.lake)
         publish_views(self.settings, self.lake)
+        republish(self.settings, self.lake)
         self.has_written = False
         return rows
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from oplake.learning.lifecycle import Entry, Status
 from oplake.playbook.errors import PlaybookError
+from oplake.playbook.formats import markdown
 
 if TYPE_CHECKING:
     from oplake.lake.tables import Lake
@@ -22,34 +24,8 @@ if TYPE_CHECKING:
 ENTRIES, WORDINGS = "playbooks.entries", "playbooks.wordings"
 USABLE = "ok"  # status of a wording that may be shown
 
-Status: TypeAlias = Literal["active", "probation", "retired"]
 STATUSES: tuple[Status, ...] = ("active", "probation", "retired")
 """What an entry can be, in the order in which people look at them."""
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `playbooks.entries`."""
-
-    entry_id: str
-    task_class: str
-    trigger: str | None
-    do: str | None
-    avoid: str | None
-    evidence: tuple[str, ...] = ()  # ids of the events that it rests on
-    content_hash: str = ""
-    version: int = 1
-    status: Status
-    created: date
-    last_confirmed: date
-    exposures: int = 0
-    controls: int = 0
-    uplift: float | None = None
-    uplift_low: float | None = None
-    uplift_high: float | None = None
-    tokens: int = 0
-    retired_on: date | None = None
-    retired_why: str | None = None
-    rank: int | None = None
 
 
 class Wording(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +49,11 @@ class Shown(NamedTuple):
     do: str
     avoid: str
     author: str | None = None
+
+    @property
+    def text(self) -> str:
+        """It in Markdown."""
+        return markdown(self.trigger, self.do, self.avoid)
 
     @property
     def key(self) -> tuple[str, int, int, str]:
@@ -109,14 +90,13 @@ def _age(wording: Wording) -> tuple[datetime, str]:
 
 
 def _worded(entry: Entry, wording: Wording | None) -> Shown:
-    trigger, do, avoid = entry.trigger or "", entry.do or "", entry.avoid or ""
     if wording is None:
-        return Shown(entry, trigger, do, avoid)
+        return Shown(entry, entry.trigger, entry.do, entry.avoid)
     return Shown(
         entry,
-        _part(trigger, wording.trigger),
-        _part(do, wording.do),
-        _part(avoid, wording.avoid),
+        _part(entry.trigger, wording.trigger),
+        _part(entry.do, wording.do),
+        _part(entry.avoid, wording.avoid),
         author=wording.author,
     )
 

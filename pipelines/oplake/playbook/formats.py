@@ -24,12 +24,9 @@ NO_LETTERS = "\ufeff\ufffe\uffff"  # which YAML does not take, or takes for a ma
 
 
 def markdown(trigger: str, do: str, avoid: str) -> str:
-    """An entry as an item of a list; what is empty is left out."""
-    parts = [
-        f"**{label}** {one_line(text)}"
-        for label, text in (("When", trigger), ("Do", do), ("Avoid", avoid))
-        if one_line(text)
-    ]
+    """An entry as an item of a list; what is empty is left out. Triggers say `When ...` themselves."""
+    labelled = ((one_line(trigger), ""), (one_line(do), "**Do:** "), (one_line(avoid), "**Avoid:** "))
+    parts = [label + text for text, label in labelled if text]
     if not parts:
         return ""
     first, *rest = parts

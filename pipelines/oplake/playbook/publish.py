@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from oplake.lake.durable_log import sync_folder
+from oplake.learning.lifecycle import CHARS_PER_TOKEN
 from oplake.playbook.book import Advice, Book
 from oplake.playbook.entries import ENTRIES, WORDINGS, Row, Shown, rows_of, shown
-from oplake.playbook.formats import markdown
 
 if TYPE_CHECKING:
     from oplake.lake.tables import Lake
     from oplake.settings import Settings
-
-CHARS_PER_TOKEN = 4  # of English, roughly; only for texts that an author worded anew
 
 
 def publish_served(settings: Settings, rows: Iterable[Row], wordings: Iterable[Row] = ()) -> Path:
@@ -66,7 +64,7 @@ def republish(settings: Settings, lake: Lake) -> None:
 
 def _advice(each: Shown) -> Advice:
     assert each.entry.status != "retired"
-    text = markdown(each.trigger, each.do, each.avoid)
+    words = " ".join(filter(None, (each.trigger, each.do, each.avoid)))
     return Advice(
         entry_id=each.entry.entry_id,
         version=each.entry.version,
@@ -74,7 +72,7 @@ def _advice(each: Shown) -> Advice:
         trigger=each.trigger,
         do=each.do,
         avoid=each.avoid,
-        tokens=each.entry.tokens if each.author is None else -(-len(text) // CHARS_PER_TOKEN),
+        tokens=each.entry.tokens if each.author is None else -(-len(words) // CHARS_PER_TOKEN),
     )
 
 
