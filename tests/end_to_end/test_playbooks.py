@@ -6,22 +6,28 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 import yaml
 from pydantic import SecretStr
-from tests.playbook_rows import row
+from tests.playbook_rows import row, write_entries
 from tests.receiving import Receiver, landed, receiving
+from typer.testing import CliRunner, Result
 
+from oplake.cli.assembly import assembled
+from oplake.lake.ingest import ingest
+from oplake.lake.tables import Lake
 from oplake.landing import forward
 from oplake.landing.recorder import Recorder
-from oplake.playbook.publish import publish_served
+from oplake.landing.writer import utc_now
+from oplake.playbook.publish import publish_served, republish
 from oplake.receiver.limits import Limits
-from oplake.settings import Settings
+from oplake.settings import CHECKOUT, Settings
 
 TOKEN = "a-long-random-text"
 ODD = "a/b\nü?"  # a class that a path can hold only between quotes
@@ -195,3 +201,101 @@ def test_what_a_receiver_cannot_tell_is_an_empty_playbook(
         assert not recorder.playbook("", session_id="s")
     assert "the receiver answered 503" in caplog.text
     assert "the receiver answered 404" in caplog.text
+
+
+# -- By the command line -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def call(home: Path) -> Callable[..., Result]:
+    """Run a command in this process."""
+    return lambda *arguments: CliRunner().invoke(assembled(), [str(each) for each in arguments])
+
+
+@pytest.fixture
+def shelved(settings: Settings, lake: Lake) -> Settings:
+    """A home whose lake has a book, which is published."""
+    with Recorder(settings) as recorder:
+        recorder.note("ann", "well done")
+        recorder.correction("fix_bug", "Read the log first.")
+    ingest(settings, now=utc_now())
+    evidence = [event["event_id"] for event in landed(settings.home)]
+    rows = [row("e1", evidence=[*evidence, "forgotten"], rank=1), row("e2", status="probation", rank=2)]
+    write_entries(lake, rows)
+    republish(settings, lake)
+    return settings
+
+
+def test_the_command_serves_as_agents_are_served(call: Callable[..., Result], shelved: Settings) -> None:
+    before = landed(shelved.home)
+    assert call("playbook", "fix_bug").stdout.startswith("## Playbook: fix_bug\n\n- When e1 is at hand\n")
+    assert landed(shelved.home) == before, "without a session nothing lands"
+    done = call("playbook", "fix_bug", "--format", "json", "--session", "s1", "--action", "a1")
+    with Recorder(shelved) as recorder:
+        assert [each["entry_id"] for each in json.loads(done.stdout)["entries"]] == recorder.playbook(
+            "fix_bug", action_id="a1"
+        ).ids
+    served = landed(shelved.home, "playbook_served")
+    assert [(event["session_id"], event["action_id"]) for event in served[:2]] == [("s1", "a1")] * 2
+    assert call("playbook", "fix_bug", "-f", "skill").stdout.startswith('---\nname: "fix-bug"\n')
+
+
+def test_nothing_shown_is_said(call: Callable[..., Result], shelved: Settings) -> None:
+    publish_served(Settings(home=shelved.home, playbook_withheld=0.999_999), [row()])
+    done = call("playbook", "fix_bug", "--session", "s")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "withheld" in done.stderr
+
+
+def test_a_class_that_is_not_known_is_told_with_those_that_are(call: Callable[..., Result], shelved: Settings) -> None:
+    assert "did you mean fix_bug?" in call("playbook", "fix_bgu").stderr
+    assert "there are those for fix_bug" in call("playbook", "something else").stderr
+    shelved.served.unlink()
+    done = call("playbook", "fix_bug")
+    assert (done.exit_code, "oplake run makes them" in done.stderr) == (1, True)
+
+
+def test_the_book_is_listed_and_its_evidence_shown(call: Callable[..., Result], shelved: Settings) -> None:
+    listed = call("playbooks")
+    assert (listed.exit_code, "When e1 is at hand Do: do e1" in listed.stdout) == (0, True)
+    done = call("playbooks", "--evidence", "e1")
+    assert '"note":"well done"' in done.stdout
+    assert "landed.corrections" in done.stdout
+    assert "1 event of them is not in the lake any more" in done.stderr
+    assert "did you mean e1?" in call("playbooks", "--evidence", "e1x").stderr
+
+
+def test_the_book_is_written_as_a_page_and_as_files(
+    call: Callable[..., Result], shelved: Settings, tmp_path: Path
+) -> None:
+    done = call("playbooks", "--html", tmp_path / "book.html", "--export", tmp_path / "out", "--format", "skill")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "When e1 is at hand" in (tmp_path / "book.html").read_text()
+    assert (tmp_path / "out" / "fix-bug" / "SKILL.md").exists()
+    assert call("playbooks", "--format", "skill").exit_code == 2, "where to?"
+    failed = call("playbooks", "--html", tmp_path / "none" / "book.html")
+    assert (failed.exit_code, "cannot write" in failed.stderr) == (1, True)
+
+
+def test_without_a_book_the_command_says_what_makes_one(call: Callable[..., Result]) -> None:
+    done = call("playbooks")
+    assert (done.exit_code, "oplake run makes it" in done.stderr) == (1, True)
+
+
+def test_the_example_of_the_readme_is_served(settings: Settings) -> None:
+    section = (CHECKOUT / "README.md").read_text(encoding="utf-8").partition("\n## Playbooks\n")[2]
+    example = section.partition("```python\n")[2].partition("```")[0]
+    publish_served(Settings(home=settings.home, playbook_withheld=0.0), [row("e1", task_class="refund_order")])
+    said: dict[str, Any] = {}
+    exec(example, said)  # noqa: S102  # it is ours
+    assert (
+        said["prompt"] == "Refund order 1001.\n\n## Playbook: refund_order\n\n- When e1 is at hand\n  - **Do:** do e1\n"
+    )
+    assert [event["withheld"] for event in landed(settings.home, "playbook_served")] == [False]
+
+
+@pytest.mark.slow
+def test_a_run_publishes_the_book(call: Callable[..., Result], shelved: Settings) -> None:
+    shelved.served.unlink()
+    assert call("run").exit_code == 0
+    assert call("playbook", "fix_bug").exit_code == 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from hashlib import sha256
 from typing import Protocol
 
@@ -57,6 +58,14 @@ def skill_name(task_class: str) -> str:
         slug = slug.replace(word, word[0])
     mark = sha256(task_class.encode("utf-8", "backslashreplace")).hexdigest()[:HASH_DIGITS]
     return f"{slug[: NAME_CHARS - HASH_DIGITS - 1].strip('-')}-{mark}".strip("-")
+
+
+class Form(StrEnum):
+    """How a book is written."""
+
+    json = "json"
+    md = "md"
+    skill = "skill"
 
 
 class Words(Protocol):

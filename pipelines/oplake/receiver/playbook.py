@@ -14,13 +14,13 @@ from oplake.landing.identity import new_id
 from oplake.playbook.book import Playbook, Shelf
 from oplake.playbook.choose import choose, served, unit_of
 from oplake.playbook.errors import PlaybookError
-from oplake.playbook.formats import skill_of
+from oplake.playbook.formats import Form, skill_of
 from oplake.receiver.door import Door
 from oplake.receiver.errors import Refused, busy
 
 PREFIX = "/playbook/"
 JSON, MARKDOWN = "application/json", "text/markdown; charset=utf-8"
-FORMATS = ("json", "md", "skill")
+FORMATS = tuple(map(str, Form))  # the first is what is answered when none is asked for
 PARAMETERS = ("session_id", "action_id", "format")
 
 
@@ -47,7 +47,7 @@ def asked(task_class: str, query: Sequence[tuple[str, str]]) -> Asked:
         if name in given:
             raise Refused(400, f"{name} stands there twice")
         given[name] = value
-    form = given.get("format", "json")
+    form = given.get("format", FORMATS[0])
     if form not in FORMATS:
         raise Refused(400, f"there is no format {form[:60]!r}; there are {', '.join(FORMATS)}")
     return Asked(_cut(task_class), _cut(given.get("session_id", "")), _cut(given.get("action_id", "")), form)
