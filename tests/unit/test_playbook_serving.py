@@ -287,7 +287,17 @@ def test_a_usable_wording_of_the_version_is_preferred(settings: Settings) -> Non
 
 
 @pytest.mark.parametrize(
-    "fields", [{"status": "failed"}, {"version": 2}, {"entry_id": "e2"}, {"do": " "}, {"do": None}], ids=str
+    "fields",
+    [
+        {"status": "failed"},
+        {"status": None},
+        {"version": 2},
+        {"entry_id": "e2"},
+        {"do": " "},
+        {"do": None},
+        {"written_at": "?"},
+    ],
+    ids=str,
 )
 def test_any_other_wording_is_not(fields: dict[str, Any]) -> None:
     assert [each.do for each in shown([row()], [wording(**fields)])] == ["do e1"]

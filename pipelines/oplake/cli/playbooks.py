@@ -134,7 +134,8 @@ def _show_evidence(book: list[Shown], entry_id: str) -> None:
     from oplake.playbook.evidence import entry_of, witnesses
 
     entry = entry_of(book, entry_id).entry
-    found = witnesses(settings(), entry.evidence)
+    with busy("Looking for the events ..."):
+        found = witnesses(settings(), entry.evidence)
     print_table(
         ["when", "table", "event", "says"],
         [

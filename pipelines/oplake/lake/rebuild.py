@@ -114,8 +114,8 @@ def rebuild(
             shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
         _renew_arrivals(lake, is_anew=bool(broken))
         _build_models(settings, lake, models, now, report.watermark, in_place)
-        republish(settings, lake)
     publish_views(settings)
+    republish(settings, lake)
     return RebuildReport(report, rows, tuple(lost))
 
 

@@ -263,8 +263,9 @@ class Recorder:
         nothing is withheld and nothing lands, as there would be no outcome to compare. `oplake.playbook.choose` says
         more.
 
-        Through a receiver it is asked and lands there. Where there is no book, or it cannot be read or had within two
-        seconds, the playbook is empty, and a warning is logged; that raises nothing, from a strict recorder neither.
+        Through a receiver it is asked and lands there, which takes a network's time: in asyncio, use a thread. Where
+        there is no book, or it cannot be read or had within two seconds, the playbook is empty, and a warning is
+        logged; that raises nothing, from a strict recorder neither.
         """
         asked, session, action = (_name(each) for each in (task_class, session_id, action_id))
         try:

@@ -7,7 +7,8 @@ words.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -20,6 +21,8 @@ from oplake.playbook.formats import markdown
 if TYPE_CHECKING:
     from oplake.lake.tables import Lake
     from oplake.settings import Settings
+
+log = logging.getLogger(__name__)
 
 ENTRIES, WORDINGS = "playbooks.entries", "playbooks.wordings"
 USABLE = "ok"  # status of a wording that may be shown
@@ -36,8 +39,8 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
     trigger: str | None = None
     do: str | None = None
     avoid: str | None = None
-    author: str = ""
-    status: str = ""
+    author: str | None = None
+    status: str | None = None
     written_at: datetime
 
 
@@ -71,22 +74,19 @@ def shown(rows: Iterable[Row], wordings: Iterable[Row] = ()) -> list[Shown]:
     """The entries of rows in the words in which they are to be shown, in the order of a book.
 
     A wording counts if it is usable and of the very version, the latest of them. It has a say only in the parts that
-    the entry has itself: an author cannot add advice, nor leave some out.
+    the entry has itself: an author cannot add advice, nor leave some out. A row that is no wording changes nothing.
 
     Raises:
-        PlaybookError: A row is none of the table.
+        PlaybookError: A row of entries is none.
     """
-    entries = [_converted(row, Entry, ENTRIES) for row in rows]
-    words: dict[tuple[str, int], Wording] = {}
-    for wording in sorted((_converted(row, Wording, WORDINGS) for row in wordings), key=_age):
-        if wording.status == USABLE:
-            words[wording.entry_id, wording.version] = wording
+    entries = [_entry(row) for row in rows]
+    words = {(each.entry_id, each.version): each for each in sorted(_usable(wordings), key=_age)}
     found = (_worded(entry, words.get((entry.entry_id, entry.version))) for entry in entries)
     return sorted(found, key=lambda each: each.key)
 
 
 def _age(wording: Wording) -> tuple[datetime, str]:
-    return wording.written_at, wording.author
+    return wording.written_at, wording.author or ""
 
 
 def _worded(entry: Entry, wording: Wording | None) -> Shown:
@@ -97,7 +97,7 @@ def _worded(entry: Entry, wording: Wording | None) -> Shown:
         _part(entry.trigger, wording.trigger),
         _part(entry.do, wording.do),
         _part(entry.avoid, wording.avoid),
-        author=wording.author,
+        author=wording.author or "an author without a name",
     )
 
 
@@ -105,13 +105,22 @@ def _part(own: str, worded: str | None) -> str:
     return worded if own.strip() and worded and worded.strip() else own
 
 
-def _converted(row: Row, kind: type[Any], table: str) -> Any:
+def _entry(row: Row) -> Entry:
     try:
-        return msgspec.convert(row, kind, from_attributes=True)
+        return msgspec.convert(row, Entry, from_attributes=True)
     except msgspec.ValidationError as error:
-        raise PlaybookError(
-            f"{table} has a row that is none of its kind: {error}. oplake rebuild makes it anew"
-        ) from error
+        raise PlaybookError(f"{ENTRIES} has a row that is no entry: {error}. oplake rebuild makes it anew") from error
+
+
+def _usable(rows: Iterable[Row]) -> Iterator[Wording]:
+    for row in rows:
+        try:
+            wording = msgspec.convert(row, Wording, from_attributes=True)
+        except msgspec.ValidationError as error:
+            log.warning("%s has a row that is no wording, and is passed over: %s", WORDINGS, error)
+            continue
+        if wording.status == USABLE:
+            yield wording
 
 
 def read_book(settings: Settings) -> list[Shown]:

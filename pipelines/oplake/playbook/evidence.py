@@ -51,9 +51,10 @@ def witnesses(settings: Settings, event_ids: Sequence[str]) -> list[Witness]:
         LakeError: The lake cannot be read.
     """
     from oplake.lake.catalog import connect
+    from oplake.lake.interrupts import breakable
 
     lake, found = Lake(settings.lake), []
-    with connect(settings) as connection:
+    with connect(settings) as connection, breakable(connection):
         for table in filter(lake.exists, TABLES.values()):
             schema, name = map(quoted, table.split("."))
             query = (
