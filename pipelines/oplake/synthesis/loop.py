@@ -36,6 +36,7 @@ from oplake.synthesis.injection import fenced, flags, flags_of
 from oplake.synthesis.prompts import render, version_of
 from oplake.synthesis.query import Query, pin
 from oplake.synthesis.session import DELIVERED, Result, Session, due_notes, read_session, told_at_start
+from oplake.synthesis.tools import PlaybookTool, Tool
 from oplake.synthesis.transcript import Transcript, as_text
 from oplake.synthesis.wire import Message, Request, Said, Tier, ToolCall
 
@@ -168,7 +169,7 @@ class _Work:
         self._failures = len(calls.failures)
         self._flags: set[str] = set(flags_of(task.facts))
         self._compressed_at: int | None = None
-        self._query: Query | None = None
+        self._tools: dict[str, Tool] = {}
         self._start_notes: list[str] = []
         self._results: dict[str, Result] = {}  # of queries, by the cite that they go by
         self._critique = ""
@@ -198,7 +199,7 @@ class _Work:
             transcript.answer(made.said)
             if not made.said.tool_calls:
                 break
-            if self._query is None or is_last:
+            if not self._tools or is_last:
                 raise SynthesisError(f"the model called tools where it has none, in turn {turn + 1}")
             yield from self._use_tools(transcript, made.said)
         self.said = made
@@ -233,7 +234,7 @@ class _Work:
         """The lake as it was when the work began; the versions land before anything is asked of it."""
         session, lake = self.session, self.memory.lake
         if session.begun_at is not None:
-            self._query = Query(lake, session.versions)
+            query = self._take_tools(session.versions)
             if session.is_finished:  # every answer and result is there, though those versions may be gone
                 return
             age = self.memory.now() - session.begun_at
@@ -241,7 +242,7 @@ class _Work:
                 hours = age.total_seconds() / 3600
                 yield self._event("warning", f"this work was begun {hours:.0f} h ago and sees the lake as it was then")
             try:
-                self._query.check()
+                query.check()
                 return
             except LakeError as error:
                 yield self._event("warning", f"the lake cannot be seen as it was when this work began: {error}")
@@ -249,11 +250,17 @@ class _Work:
         detail = {"asset": self.task.asset, "partition": self.task.partition, "user_id": self.task.user_id}
         content = msgspec.json.encode(versions).decode()
         self.memory.land([self._session_event("checkpoint", content, detail)])
-        self._query = Query(lake, versions)
+        self._take_tools(versions)
+
+    def _take_tools(self, versions: Mapping[str, int]) -> Query:
+        query = Query(self.memory.lake, versions)
+        playbook = PlaybookTool(self.calls.settings.served)
+        self._tools = {query.name: query, playbook.name: playbook}
+        return query
 
     def _request(self, transcript: Transcript, *, with_tools: bool) -> Request:
         task = self.task
-        tools = (self._query.definition,) if with_tools and self._query else ()
+        tools = tuple(tool.definition for tool in self._tools.values()) if with_tools else ()
         return Request(
             transcript.messages, task.tier, task.max_tokens, task.temperature, task.schema, tools, facts=task.facts
         )
@@ -366,9 +373,9 @@ class _Work:
     def _use(self, name: str, arguments: Mapping[str, Any], number: int) -> Result:
         if number >= CALLS_PER_TURN:
             return Result(f"error: more than {CALLS_PER_TURN} calls in one turn", is_ok=False, is_escape=False)
-        if self._query is None or name != self._query.name:
+        if name not in self._tools:
             return Result(f"error: there is no tool {name!r}", is_ok=False, is_escape=False)
-        result = self._query.call(arguments)
+        result = self._tools[name].call(arguments)
         return Result(result.text, result.is_ok, result.is_escape)
 
     def _tool_events(

@@ -18,6 +18,7 @@ from oplake.lake.errors import LakeError, VersionMissing
 from oplake.lake.spec import check_name
 from oplake.lake.tables import Lake
 from oplake.synthesis import sandbox
+from oplake.synthesis.tools import ToolResult, definition
 from oplake.synthesis.wire import Message
 
 ROWS = 100  # of a result; who needs more should aggregate
@@ -27,15 +28,6 @@ MEMORY = "256MB"  # that DuckDB may use
 PROCESS_BYTES = 3 * 2**30  # of address space, most of which Python and DuckDB reserve and never use
 START_SECONDS = 20.0  # until a process has begun, on a busy machine
 NAME = "query"
-
-
-@dataclass(frozen=True)
-class ToolResult:
-    """What a tool gave back: a text for the model, or an error."""
-
-    text: str
-    is_ok: bool
-    is_escape: bool = False  # whether more was tried than is allowed
 
 
 @dataclass(frozen=True)
@@ -51,19 +43,12 @@ class Query:
     def definition(self) -> Message:
         """What the model is told."""
         tables = "; ".join(f"{name}: {self.lake.spec(name).description.splitlines()[0]}" for name in self.versions)
-        return {
-            "type": "function",
-            "function": {
-                "name": self.name,
-                "description": f"One SELECT in DuckDB's SQL over the lake. {ROWS} rows at most, in {self.seconds:g} s. "
-                f"`DESCRIBE schema.table` gives columns. Tables: {tables}",
-                "parameters": {
-                    "type": "object",
-                    "properties": {"sql": {"type": "string", "description": "one SELECT"}},
-                    "required": ["sql"],
-                },
-            },
-        }
+        return definition(
+            self.name,
+            f"One SELECT in DuckDB's SQL over the lake. {ROWS} rows at most, in {self.seconds:g} s. "
+            f"`DESCRIBE schema.table` gives columns. Tables: {tables}",
+            sql="one SELECT",
+        )
 
     def check(self) -> None:
         """Looks whether all of it can still be read.
