@@ -73,3 +73,34 @@ def write_entries(lake: Lake, rows: list[dict[str, Any]]) -> None:
     lake.create(ENTRIES)
     table = pa.Table.from_pylist(rows, schema=ENTRIES.arrow_schema)
     lake.replace(ENTRIES.name, lambda: table, start=None, stop=None)
+
+
+CANDIDATES = TableSpec(
+    name="playbooks.candidates",
+    description="What is advised.",
+    columns=(
+        Column("day", pa.date32(), "last of its days", is_nullable=False),
+        Column("entry_id", pa.string(), "the entry"),
+        Column("kind", pa.string(), "do, avoid or fix"),
+        Column("basis", pa.string(), "what speaks for it"),
+        *(Column(name, pa.int64(), name) for name in ("hits", "runs", "other_hits", "other_runs")),
+        Column("is_proposed", pa.bool_(), "whether it is good enough"),
+    ),
+    partition_by_day=True,
+    sort_by=("entry_id",),
+    grain=("basis", "entry_id"),
+)
+
+
+def write_candidates(lake: Lake, entry_id: str, *, days: int) -> None:
+    """Have an entry proposed by blame on so many days, each time in one failure more."""
+    lake.create(CANDIDATES)
+    numbers = {"runs": 4, "other_hits": 1, "other_runs": 9}
+    rows = [
+        {"day": date(2026, 1, 5 + n), "entry_id": entry_id, "kind": "avoid", "basis": "blame", "hits": n + 1}
+        | numbers
+        | {"is_proposed": n < days}
+        for n in range(days + 1)
+    ]
+    table = pa.Table.from_pylist(rows, schema=CANDIDATES.arrow_schema)
+    lake.replace(CANDIDATES.name, lambda: table, start=date(2026, 1, 5), stop=date(2026, 1, 5 + days))

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 from pydantic import SecretStr
-from tests.playbook_rows import row, write_entries
+from tests.playbook_rows import row, write_candidates, write_entries
 from tests.receiving import Receiver, landed, receiving
 from typer.testing import CliRunner, Result
 
@@ -222,6 +222,7 @@ def shelved(settings: Settings, lake: Lake) -> Settings:
     evidence = [event["event_id"] for event in landed(settings.home)]
     rows = [row("e1", evidence=[*evidence, "forgotten"], rank=1), row("e2", status="probation", rank=2)]
     write_entries(lake, rows)
+    write_candidates(lake, "e1", days=3)
     republish(settings, lake)
     return settings
 
@@ -270,7 +271,9 @@ def test_the_book_is_written_as_a_page_and_as_files(
 ) -> None:
     done = call("playbooks", "--html", tmp_path / "book.html", "--export", tmp_path / "out", "--format", "skill")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "When e1 is at hand" in (tmp_path / "book.html").read_text()
+    text = (tmp_path / "book.html").read_text()
+    assert "When e1 is at hand" in text
+    assert "proposed on 3 days until 2026-01-07, by blame: in 3 of 4 failures and 1 of 9 successes" in text
     assert (tmp_path / "out" / "fix-bug" / "SKILL.md").exists()
     assert call("playbooks", "--format", "skill").exit_code == 2, "where to?"
     failed = call("playbooks", "--html", tmp_path / "none" / "book.html")

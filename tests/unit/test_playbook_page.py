@@ -23,6 +23,7 @@ from oplake.playbook.entries import Shown, shown
 from oplake.playbook.errors import PlaybookError
 from oplake.playbook.export import LISTED, PROBATION_TOLD, export
 from oplake.playbook.formats import Form
+from oplake.playbook.grounds import Ground
 from oplake.playbook.page import page
 
 HELPS = {"uplift": 0.12, "uplift_low": 0.04, "uplift_high": 0.2, "exposures": 900, "controls": 100, "rank": 1}
@@ -120,6 +121,21 @@ def test_the_page_shows_entries_effects_evidence_and_history() -> None:
     charts = [attributes["aria-label"] for _, attributes in made.found if attributes.get("role") == "img"]
     assert charts[0] == "Effect: +12 points of success (95 %: +4 to +20); it helps."
     assert len(charts) == 3, "one for each that was measured"
+
+
+@pytest.mark.parametrize(
+    ("kind", "basis", "says"),
+    [
+        ("do", "sequences", "by what runs have in common: in 8 of 9 successes and 0 of 1,200 failures"),
+        ("avoid", "blame", "by blame: in 8 of 9 failures and 0 of 1,200 successes"),
+        ("fix", "correction", "by a correction that worked: 8 of 9 attempts with it succeeded, and 0 of 1,200 without"),
+        ("do", "new_basis", "by new_basis: in 8"),
+    ],
+)
+def test_what_speaks_for_an_entry_is_told_in_numbers(kind: str, basis: str, says: str) -> None:
+    ground = Ground(basis, kind, date(2026, 1, 5), date(2026, 1, 9), 4, 8, 9, 0, 1200)
+    text = page(shown(ROWS), {"good": [ground]})
+    assert f"proposed on 4 days until 2026-01-09, {says}" in text
 
 
 def test_a_wording_is_shown_with_its_author() -> None:

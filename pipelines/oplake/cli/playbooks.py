@@ -82,10 +82,11 @@ def playbooks(
     if evidence is not None:
         _show_evidence(book, evidence)
     if html is not None:
+        from oplake.playbook.grounds import read_grounds
         from oplake.playbook.page import page
 
         with busy("Drawing the page ..."):
-            text = page(book)
+            text = page(book, read_grounds(home))
         try:
             html.write_text(text, encoding="utf-8")
         except OSError as error:

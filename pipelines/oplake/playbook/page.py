@@ -6,10 +6,11 @@ escaped wherever it stands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
@@ -18,25 +19,28 @@ from markupsafe import Markup
 from oplake.playbook import effect
 from oplake.playbook.entries import STATUSES, Shown
 from oplake.playbook.formats import one_line, skill_name
+from oplake.playbook.grounds import Ground
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 SAID = {"active": "active", "probation": "on probation", "retired": "retired"}
 
 
-def page(book: Sequence[Shown]) -> str:
+def page(book: Sequence[Shown], grounds: Mapping[str, Sequence[Ground]] = MappingProxyType({})) -> str:
     """The page of a book; the same book makes the same page.
 
     Args:
         book: Its entries, in their order.
+        grounds: What speaks for them, by their ids.
     """
-    classes = [_class(name, list(entries)) for name, entries in groupby(book, key=lambda each: each.entry.task_class)]
+    by_class = groupby(book, key=lambda each: each.entry.task_class)
+    classes = [_class(name, list(entries), grounds) for name, entries in by_class]
     totals = [(SAID[status], sum(each.entry.status == status for each in book)) for status in STATUSES]
     return _template().render(classes=classes, totals=totals)
 
 
-def _class(name: str, entries: Sequence[Shown]) -> dict[str, Any]:
+def _class(name: str, entries: Sequence[Shown], grounds: Mapping[str, Sequence[Ground]]) -> dict[str, Any]:
     bound = effect.bound_of([each.entry for each in entries])
-    cards = [_card(each, bound) for each in entries]
+    cards = [_card(each, bound, grounds.get(each.entry.entry_id, ())) for each in entries]
     return {
         "name": one_line(name),
         "anchor": skill_name(name),
@@ -45,7 +49,7 @@ def _class(name: str, entries: Sequence[Shown]) -> dict[str, Any]:
     }
 
 
-def _card(each: Shown, bound: float) -> dict[str, Any]:
+def _card(each: Shown, bound: float, grounds: Sequence[Ground]) -> dict[str, Any]:
     entry, svg = each.entry, effect.chart(each.entry, bound)
     return {
         "entry_id": entry.entry_id,
@@ -62,14 +66,16 @@ def _card(each: Shown, bound: float) -> dict[str, Any]:
         "tokens": entry.tokens,
         "chart": None if svg is None else Markup(svg),  # noqa: S704  # drawn of numbers alone
         "evidence": entry.evidence,
-        "history": list(_history(each)),
+        "history": list(_history(each, grounds)),
     }
 
 
-def _history(each: Shown) -> Iterator[tuple[str, str]]:
+def _history(each: Shown, grounds: Sequence[Ground]) -> Iterator[tuple[str, str]]:
     """What became of an entry: days, and what was so on them."""
     entry = each.entry
     yield f"{entry.created:%Y-%m-%d}", "first proposed; on probation from then on"
+    for ground in grounds:
+        yield f"{ground.first_day:%Y-%m-%d}", str(ground)
     if entry.version > 1:
         yield "", f"version {entry.version}: {entry.version} wordings were found to say the same, and are one entry"
     if each.author is not None:
