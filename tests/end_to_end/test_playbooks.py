@@ -30,6 +30,7 @@ from oplake.receiver.limits import Limits
 from oplake.settings import CHECKOUT, Settings
 
 TOKEN = "a-long-random-text"
+HELPS = {"uplift": 0.12, "uplift_low": 0.04, "uplift_high": 0.2, "exposures": 900, "controls": 100}
 ODD = "a/b\nü?"  # a class that a path can hold only between quotes
 SERVED = "/playbook/fix_bug?session_id=s1"
 
@@ -220,7 +221,7 @@ def shelved(settings: Settings, lake: Lake) -> Settings:
         recorder.correction("fix_bug", "Read the log first.")
     ingest(settings, now=utc_now())
     evidence = [event["event_id"] for event in landed(settings.home)]
-    rows = [row("e1", evidence=[*evidence, "forgotten"], rank=1), row("e2", status="probation", rank=2)]
+    rows = [row("e1", evidence=[*evidence, "forgotten"], rank=1, **HELPS), row("e2", status="probation", rank=2)]
     write_entries(lake, rows)
     write_candidates(lake, "e1", days=3)
     republish(settings, lake)
@@ -259,6 +260,7 @@ def test_a_class_that_is_not_known_is_told_with_those_that_are(call: Callable[..
 def test_the_book_is_listed_and_its_evidence_shown(call: Callable[..., Result], shelved: Settings) -> None:
     listed = call("playbooks")
     assert (listed.exit_code, "When e1 is at hand Do: do e1" in listed.stdout) == (0, True)
+    assert "+12 (+4 to +20)" in listed.stdout
     done = call("playbooks", "--evidence", "e1")
     assert '"note":"well done"' in done.stdout
     assert "landed.corrections" in done.stdout

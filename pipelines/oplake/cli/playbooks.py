@@ -102,31 +102,34 @@ def playbooks(
 
 def _list(book: list[Shown]) -> None:
     from oplake.playbook import effect
-    from oplake.playbook.formats import one_line
 
     if not book:
         remark("There is no entry yet: they come of repeated successes, of errors and of corrections.")
         return
-    rows = []
-    for each in book:
-        entry = each.entry
-        said = one_line(
-            " ".join(filter(None, (each.trigger, each.do and f"Do: {each.do}", each.avoid and f"Avoid: {each.avoid}")))
-        )
-        effects = "" if entry.uplift is None else effect.told(entry).partition(" points")[0]
-        rows.append(
+    print_table(
+        ["class", "entry", "status", "says", "effect", "shown", "withheld"],
+        [
             (
-                entry.task_class,
-                entry.entry_id,
-                entry.status,
-                said[:SAID_CHARS],
-                effects,
-                entry.exposures,
-                entry.controls,
+                each.entry.task_class,
+                each.entry.entry_id,
+                each.entry.status,
+                _cut(each.line),
+                effect.in_short(each.entry),
+                each.entry.exposures,
+                each.entry.controls,
             )
-        )
-    print_table(["class", "entry", "status", "says", "effect", "shown", "withheld"], rows)
-    remark("--html FILE has effects with intervals, evidence and history; --evidence ENTRY shows what one rests on.")
+            for each in book
+        ],
+        whole=("entry", "effect"),
+    )
+    remark(
+        "Effects are points of success with their 95 % intervals. --html FILE has evidence and history, too; "
+        "--evidence ENTRY shows the events that one rests on."
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SAID_CHARS else text[: SAID_CHARS - 1].rstrip() + "…"
 
 
 def _show_evidence(book: list[Shown], entry_id: str) -> None:

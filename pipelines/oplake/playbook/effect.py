@@ -32,13 +32,21 @@ def told(entry: Entry) -> str:
     """The effect in percentage points with its 95 % interval, or that there is none to tell."""
     if entry.uplift is None:
         return "not measured yet"
-    low, high = _points(entry.uplift_low), _points(entry.uplift_high)
-    return f"{_points(entry.uplift)} points of success (95 %: {low} to {high})"
+    return f"{_points(entry.uplift)} points of success (95 %: {_interval_of(entry)})"
+
+
+def in_short(entry: Entry) -> str:
+    """The same for a table: `+12 (+4 to +20)`."""
+    return "" if entry.uplift is None else f"{_points(entry.uplift)} ({_interval_of(entry)})"
 
 
 def counts(entry: Entry) -> str:
     """How often it was shown and withheld."""
     return f"shown to {entry.exposures:,}, withheld from {entry.controls:,}"
+
+
+def _interval_of(entry: Entry) -> str:
+    return f"{_points(entry.uplift_low)} to {_points(entry.uplift_high)}"
 
 
 def _points(share: float) -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 from oplake.learning.lifecycle import Entry, Status
 from oplake.playbook.errors import PlaybookError
-from oplake.playbook.formats import markdown
+from oplake.playbook.formats import markdown, one_line
 
 if TYPE_CHECKING:
     from oplake.lake.tables import Lake
@@ -57,6 +57,12 @@ class Shown(NamedTuple):
     def text(self) -> str:
         """It in Markdown."""
         return markdown(self.trigger, self.do, self.avoid)
+
+    @property
+    def line(self) -> str:
+        """It on one line, for a list."""
+        do, avoid = (f"{label}: {text}" if text else "" for label, text in (("Do", self.do), ("Avoid", self.avoid)))
+        return one_line(" ".join((self.trigger, do, avoid)))
 
     @property
     def key(self) -> tuple[str, int, int, str]:

@@ -99,7 +99,7 @@ def skill_description(task_class: str, triggers: Iterable[str]) -> str:
     """What the skill does and when to use it, within the limits of the format: no markup, not empty, not too long."""
     named = _plain(task_class) or "unnamed"
     told = f"What has worked and what to avoid in tasks of the class {named}, learned from their outcomes."
-    cases = [case for trigger in triggers if (case := _plain(trigger))][:TRIGGERS_TOLD]
+    cases = [*dict.fromkeys(case for trigger in triggers if (case := _plain(trigger)))][:TRIGGERS_TOLD]
     told += f" Use it for such tasks{': ' + '; '.join(cases) if cases else ''}."
     return told if len(told) <= DESCRIPTION_CHARS else told[: DESCRIPTION_CHARS - 1].rstrip() + "…"
 
