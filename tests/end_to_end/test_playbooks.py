@@ -275,7 +275,7 @@ def test_the_book_is_written_as_a_page_and_as_files(
     assert (done.exit_code, done.stdout) == (0, "")
     text = (tmp_path / "book.html").read_text()
     assert "When e1 is at hand" in text
-    assert "proposed on 3 days until 2026-01-07, by blame: in 3 of 4 failures and 1 of 9 successes" in text
+    assert "Proposed on 3 days until 2026-01-07, by blame: in 3 of 4 failures and 1 of 9 successes" in text
     assert (tmp_path / "out" / "fix-bug" / "SKILL.md").exists()
     assert call("playbooks", "--format", "skill").exit_code == 2, "where to?"
     failed = call("playbooks", "--html", tmp_path / "none" / "book.html")

@@ -133,9 +133,9 @@ def test_the_page_shows_entries_effects_evidence_and_history() -> None:
     ],
 )
 def test_what_speaks_for_an_entry_is_told_in_numbers(kind: str, basis: str, says: str) -> None:
-    ground = Ground(basis, kind, date(2026, 1, 5), date(2026, 1, 9), 4, 8, 9, 0, 1200)
+    ground = Ground(basis, kind, date(2026, 1, 9), 4, 8, 9, 0, 1200)
     text = page(shown(ROWS), {"good": [ground]})
-    assert f"proposed on 4 days until 2026-01-09, {says}" in text
+    assert f"Proposed on 4 days until 2026-01-09, {says}" in text
 
 
 def test_a_wording_is_shown_with_its_author() -> None:

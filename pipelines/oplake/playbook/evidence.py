@@ -21,6 +21,9 @@ COMMON = frozenset({"event_id", "ts", "day", "received_at", "source", "extra", "
 """Columns that every event has; what it says stands in the others."""
 
 
+EMPTY_JSON = ("{}", "[]")  # columns of JSON are texts of it
+
+
 class Witness(NamedTuple):
     """An event that speaks for an entry."""
 
@@ -62,6 +65,7 @@ def witnesses(settings: Settings, event_ids: Sequence[str]) -> list[Witness]:
                 "WHERE event_id IN (SELECT unnest($ids))"
             )
             for ts, event_id, text in connection.execute(query, {"ids": list(event_ids)}).fetchall():
-                fields = {key: value for key, value in json.loads(text).items() if key not in COMMON and value}
+                told = json.loads(text).items()
+                fields = {key: value for key, value in told if key not in COMMON and value and value not in EMPTY_JSON}
                 found.append(Witness(ts, table, event_id, fields))
     return sorted(found, key=lambda each: (each.ts, each.event_id))

@@ -26,7 +26,6 @@ class Ground(NamedTuple):
 
     basis: str
     kind: str
-    first_day: date
     last_day: date
     days: int
     hits: int
@@ -35,9 +34,9 @@ class Ground(NamedTuple):
     other_runs: int
 
     def __str__(self) -> str:
-        """Such as `proposed on 12 days until 2026-01-20, by blame: in 9 of 12 failures and 1 of 30 successes`."""
+        """Such as `Proposed on 12 days until 2026-01-20, by blame: in 9 of 12 failures and 1 of 30 successes`."""
         often = "on 1 day" if self.days == 1 else f"on {self.days:,} days until {self.last_day:%Y-%m-%d}"
-        return f"proposed {often}, by {BASES.get(self.basis, self.basis)}: {self._numbers()}"
+        return f"Proposed {often}, by {BASES.get(self.basis, self.basis)}: {self._numbers()}"
 
     def _numbers(self) -> str:
         mine, others = f"{self.hits:,} of {self.runs:,}", f"{self.other_hits:,} of {self.other_runs:,}"
@@ -60,7 +59,7 @@ def read_grounds(settings: Settings) -> dict[str, Sequence[Ground]]:
     if not lake.exists(CANDIDATES):
         return {}
     query = (
-        "SELECT entry_id, basis, min(kind), min(day), max(day), count(DISTINCT day), arg_max(hits, day), "  # noqa: S608  # paths, quoted
+        "SELECT entry_id, basis, min(kind), max(day), count(DISTINCT day), arg_max(hits, day), "  # noqa: S608  # paths, quoted
         "arg_max(runs, day), arg_max(other_hits, day), arg_max(other_runs, day) "
         f"FROM ({lake.relation_sql(CANDIDATES)}) WHERE is_proposed GROUP BY entry_id, basis ORDER BY min(day), basis"
     )

@@ -65,17 +65,16 @@ def _card(each: Shown, bound: float, grounds: Sequence[Ground]) -> dict[str, Any
         "counts": effect.counts(entry),
         "tokens": entry.tokens,
         "chart": None if svg is None else Markup(svg),  # noqa: S704  # drawn of numbers alone
+        "grounds": [str(ground) for ground in grounds],
         "evidence": entry.evidence,
-        "history": list(_history(each, grounds)),
+        "history": list(_history(each)),
     }
 
 
-def _history(each: Shown, grounds: Sequence[Ground]) -> Iterator[tuple[str, str]]:
+def _history(each: Shown) -> Iterator[tuple[str, str]]:
     """What became of an entry: days, and what was so on them."""
     entry = each.entry
-    yield f"{entry.created:%Y-%m-%d}", "first proposed; on probation from then on"
-    for ground in grounds:
-        yield f"{ground.first_day:%Y-%m-%d}", str(ground)
+    yield f"{entry.created:%Y-%m-%d}", "came into the book, on probation"
     if entry.version > 1:
         yield "", f"version {entry.version}: {entry.version} wordings were found to say the same, and are one entry"
     if each.author is not None:
