@@ -20,6 +20,7 @@ from oplake.cli.terminal import (
     export_format,
     is_terminal,
     print_table,
+    progress,
     remark,
     standard_output,
     write_result,
@@ -334,17 +335,46 @@ def eval_blame(
         remark(f"Wrote {output}")
 
 
+@command(eval_app, "playbooks")
+def eval_playbooks(
+    worlds: Annotated[int, typer.Option("--worlds", min=1, help="Simulated worlds; fewer are quicker.")] = 16,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the page to this Markdown file.")] = None,
+) -> None:
+    """Say what becomes of playbook entries that are planted in simulated work, and how well their uplift is known.
+
+    Where this lake has playbooks.uptake, its uplifts are held against their shuffled floor, too.
+    docs/methods/playbook-lifecycle.md says what the figures mean.
+    """
+    from oplake.lake.catalog import connect
+    from oplake.learning import playbook_eval
+
+    home = settings()
+    with connect(home) as connection:
+        is_served = "playbooks.uptake" in _made(connection)
+        own = playbook_eval.floors(playbook_eval.exposures(connection)) if is_served else {}
+    with progress("Following planted entries ...") as done:
+        found = playbook_eval.evaluate(own, worlds=worlds, progress=done)
+    print_table(playbook_eval.SAFETY_COLUMNS, playbook_eval.safety_rows(found))
+    print_table(playbook_eval.COVERAGE_COLUMNS, playbook_eval.coverage_rows(found))
+    print_table(playbook_eval.LOOKS_COLUMNS, playbook_eval.looks_rows(found))
+    print_table(playbook_eval.FLOOR_COLUMNS, playbook_eval.floor_rows(found))
+    if output is not None:
+        output.write_text(playbook_eval.page(found), encoding="utf-8")
+        remark(f"Wrote {output}")
+
+
 def _check_made(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """
     Raises:
         CommandError: A table is not there yet.
     """
-    there = {
-        f"{schema}.{table}"
-        for schema, table in connection.execute(
-            "SELECT table_schema, table_name FROM information_schema.tables"
-        ).fetchall()
-    }
+    there = _made(connection)
     for name in names:
         if name not in there:
             raise CommandError(f"there is no {name} yet; oplake run makes it")
+
+
+def _made(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """The tables that there are, by schema and name."""
+    found = connection.execute("SELECT table_schema, table_name FROM information_schema.tables").fetchall()
+    return {f"{schema}.{table}" for schema, table in found}

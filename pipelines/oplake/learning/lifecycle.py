@@ -37,6 +37,7 @@ TURNING = frozenset(
 _WORD = re.compile(r"[\w']+")
 
 LOOK_GROWTH = 1.25  # of an entry's units from one look to the next, so that a thousandfold history has 31 looks
+HARMS = "it harms"  # what the reason begins with, of an entry that is retired for harm
 DECISION_Z = 2.92  # standard errors: over those 31 looks as rarely wrong (2.5 % to a side) as 1.96 is at a single one
 
 
@@ -159,14 +160,11 @@ def fold(
 class _Family:
     """Proposals that are one entry; the first of them words it."""
 
+    entry_id: str
     first: Proposal
     signs: _Signs
     members: dict[str, date] = field(default_factory=dict)  # ids of the contents, and the day on which each first came
     proposals: list[Proposal] = field(default_factory=list)
-
-    @property
-    def entry_id(self) -> str:
-        return entry_id(self.first)
 
 
 class _Signs(NamedTuple):
@@ -204,7 +202,7 @@ def _families(proposals: Iterable[Proposal]) -> list[_Family]:
         signs, near = _signs(first), by_scope[_scope(first)]
         family = max(near, key=lambda each: _likeness(signs, each.signs), default=None)
         if family is None or _likeness(signs, family.signs) < SAME_FROM:
-            family = _Family(first, signs)
+            family = _Family(entry_id(first), first, signs)
             near.append(family)
             families.append(family)
         family.members[entry_id(first)] = first.day
@@ -265,7 +263,7 @@ class _Life:
         if found is not None and found.high < 0:
             self._retire(
                 day,
-                f"it harms: success changes by {found.value:+.3f} (at most {found.high:+.3f}) where it is shown, after "
+                f"{HARMS}: success changes by {found.value:+.3f} (at most {found.high:+.3f}) where it is shown, after "
                 f"{self.shown} units with it and {self.withheld} without",
             )
 

@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oplake.learning.intervals import Z
 
@@ -112,7 +112,7 @@ def uplift(strata: Iterable[Stratum], *, z: float = Z) -> Uplift | None:
     return Uplift(value, max(min(middle - reach, value), -1.0), min(max(middle + reach, value), 1.0))
 
 
-def floor(treatments: Sequence[Mapping[object, Sequence[Unit]]]) -> Floor | None:
+def floor(treatments: Iterable[Mapping[Any, Sequence[Unit]]]) -> Floor | None:
     """How far the uplifts of treatments are from 0, held against the same units with labels shuffled within strata.
 
     The score is the mean of the absolute uplifts. Where nothing helps or harms, the shuffled units score as much.
@@ -123,13 +123,13 @@ def floor(treatments: Sequence[Mapping[object, Sequence[Unit]]]) -> Floor | None
     Returns:
         None where no treatment has a stratum with units of both kinds.
     """
-    told = [[units for units in strata.values() if _is_mixed(units)] for strata in treatments]
-    told = [strata for strata in told if strata]
+    told = [[_Urn.of(units) for units in strata.values() if _is_mixed(units)] for strata in treatments]
+    told = [urns for urns in told if urns]
     if not told:
         return None
-    score = _score([[counted(units) for units in strata] for strata in told])
+    score = _score([[urn.real for urn in urns] for urns in told])
     dice = random.Random(SEED)  # noqa: S311  # no secret: the same floor each time is wanted
-    shuffled = [_score([[_shuffled(units, dice) for units in strata] for strata in told]) for _ in range(SHUFFLES)]
+    shuffled = [_score([[urn.shuffled(dice) for urn in urns] for urns in told]) for _ in range(SHUFFLES)]
     as_high = sum(each >= score - 1e-12 for each in shuffled)
     return Floor(score, math.fsum(shuffled) / SHUFFLES, (1 + as_high) / (1 + SHUFFLES))
 
@@ -146,10 +146,28 @@ def _is_mixed(units: Sequence[Unit]) -> bool:
     return len({unit.is_withheld for unit in units}) > 1
 
 
-def _shuffled(units: Sequence[Unit], dice: random.Random) -> Stratum:
-    """The same units, as many of them withheld, but others."""
-    withheld = set(dice.sample(range(len(units)), sum(unit.is_withheld for unit in units)))
-    return counted(Unit(number in withheld, unit.success) for number, unit in enumerate(units))
+class _Urn(NamedTuple):
+    """The units of a stratum, to draw from."""
+
+    successes: Sequence[float]
+    real: Stratum
+
+    @classmethod
+    def of(cls, units: Sequence[Unit]) -> _Urn:
+        return cls([unit.success for unit in units], counted(units))
+
+    def shuffled(self, dice: random.Random) -> Stratum:
+        """The same units, as many of them withheld, but others."""
+        shown, withheld = self.real.shown, self.real.withheld
+        drawn = Arm()
+        for success in dice.sample(self.successes, withheld.units):
+            drawn.add(success)
+        rest = Arm(
+            shown.units,
+            shown.successes + withheld.successes - drawn.successes,
+            shown.squares + withheld.squares - drawn.squares,
+        )
+        return Stratum(rest, drawn)
 
 
 def _score(treatments: Sequence[Sequence[Stratum]]) -> float:
