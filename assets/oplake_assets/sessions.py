@@ -1,61 +1,26 @@
 """The tables of schema `sessions` that are given, not worked out: the price list and the budgets.
 
-All others of the schema are models. How rows come about stands in `oplake.given`.
-
-No `from __future__ import annotations` here: Dagster reads the annotations of the functions that it calls.
+All others of the schema are models.
 """
-
-from collections.abc import Sequence
 
 import dagster as dg
 
 from oplake.given.budgets import BUDGETS
 from oplake.given.prices import PRICES
-from oplake.lake.spec import TableSpec
-from oplake.models.sql_assets import OWNER, table_metadata
 from oplake.orchestration.partitions import key_of
-from oplake.orchestration.resources import Lakehouse
+from oplake_assets.given import given_asset
 
-GROUP = "sessions"
-KINDS = {"python", "deltalake"}
 USABLE = "own_rows_are_usable"
 
 
 def prices() -> dg.AssetsDefinition:
     """The price list, with a check that names the rows of `prices.csv` that cannot be used."""
     key = key_of(PRICES.name)
-    return _asset(PRICES, [dg.AssetCheckSpec(USABLE, asset=key, description="every row of prices.csv can be used")])
+    return given_asset(
+        PRICES, [dg.AssetCheckSpec(USABLE, asset=key, description="every row of prices.csv can be used")]
+    )
 
 
 def budgets() -> dg.AssetsDefinition:
     """The limits of the settings."""
-    return _asset(BUDGETS, [])
-
-
-def _asset(spec: TableSpec, checks: Sequence[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
-    """The asset that writes a given table; each check fails when some of what it comes of cannot be used."""
-
-    @dg.asset(
-        key=key_of(spec.name),
-        description=spec.description,
-        group_name=GROUP,
-        kinds=KINDS,
-        owners=[OWNER],
-        metadata=table_metadata(spec),
-        check_specs=checks,
-    )
-    def write(lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        made = lakehouse.write_given(spec.name)
-        results = [
-            dg.AssetCheckResult(
-                check_name=check.name,
-                passed=not made.problems,
-                severity=dg.AssetCheckSeverity.ERROR,
-                description="; ".join(made.problems) or None,
-                metadata={"unusable": len(made.problems)},
-            )
-            for check in checks
-        ]
-        return dg.MaterializeResult(metadata={"dagster/row_count": made.row_count}, check_results=results)
-
-    return write
+    return given_asset(BUDGETS)

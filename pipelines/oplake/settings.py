@@ -143,6 +143,27 @@ class Settings(BaseSettings):
                 raise ValueError(f"the limit of {key} is {limit}; it must be from 0 to below {MOST_BUDGET_USD:,}")
         return budgets
 
+    playbook_successes: int = Field(
+        default=5, gt=0, description="Successes within 28 days from which on playbook candidates are worked out."
+    )
+    playbook_class_successes: int = Field(
+        default=3,
+        gt=0,
+        description="Those of one task class and endpoint that its candidates need; also how often a pattern, an error "
+        "or a correction that worked has to occur.",
+    )
+    playbook_active: int = Field(
+        default=12, gt=0, description="Playbook entries of a task class that are active at the same time."
+    )
+    playbook_exposures: int = Field(
+        default=200, gt=0, description="Times that an entry is shown or withheld before it is judged by its effect."
+    )
+    playbook_unconfirmed: int = Field(
+        default=180,
+        gt=0,
+        description="Days without new evidence after which an entry without a proven effect is retired.",
+    )
+
     @field_validator("home")
     @classmethod
     def _as_folder(cls, home: Path) -> Path:

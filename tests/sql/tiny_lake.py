@@ -16,13 +16,14 @@ import msgspec
 import pyarrow as pa
 
 from oplake import events
-from oplake.given import GIVEN, Given, budgets, prices, write
+from oplake.given import GIVEN, Given, budgets, limits, prices, write
 from oplake.lake.landed import LANDED
 from oplake.lake.spec import TableSpec, duckdb_type
 from oplake.lake.tables import Lake
 from oplake.models.build import Built, build
 from oplake.models.checks import evaluate_checks, evaluate_rows
 from oplake.models.compute import WATERMARK_TABLE, Days
+from oplake.models.functions import FUNCTIONS
 from oplake.models.model import Model, Models, sql_folder
 from oplake.models.sql_file import load_models
 from oplake.orchestration.work import SOURCES
@@ -66,6 +67,8 @@ class TinyLake:
         self.prices, self.budgets = priced(OWN_PRICES), dict[str, Decimal]()
         self.connection = duckdb.connect(config={"threads": 1})
         self.connection.execute("SET TimeZone = 'UTC'")
+        for function in FUNCTIONS:
+            function.create(self.connection)
         for spec in LANDED.values():
             self._create(spec)
         for spec in (*GIVEN, *(what.spec for what in WRITTEN), *(model.spec for model in models)):
@@ -119,6 +122,7 @@ class TinyLake:
         return (
             Given(prices.PRICES, "p", lambda: (self.prices, ())),
             Given(budgets.BUDGETS, "b", lambda: (budgets.rows(self.budgets), ())),
+            Given(limits.LIMITS, "l", lambda: (limits.rows(Settings()), ())),
         )
 
     def ask(self, sql: str) -> list[dict[str, Any]]:

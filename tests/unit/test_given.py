@@ -17,7 +17,7 @@ HEADER = "provider,model,token_type,usd_per_mtok,valid_from,from_input_tokens\n"
 
 
 def given(settings: Settings, name: str) -> Given:
-    (one,) = (each for each in given_tables(settings) if each.name == f"sessions.{name}")
+    (one,) = (each for each in given_tables(settings) if each.name.endswith(f".{name}"))
     return one
 
 
@@ -120,9 +120,15 @@ def test_the_tables_are_known_by_what_they_come_of(settings: Settings, lake: Lak
         assert commit.code_version == code
 
     settings.prices.write_text(HEADER)
-    changed = settings.model_copy(update={"budgets": {"total": Decimal(1)}})
+    changed = settings.model_copy(update={"budgets": {"total": Decimal(1)}, "playbook_active": 3})
     again = {each.name: each.code_version for each in given_tables(changed)}
     assert all(again[name] != codes[name] for name in codes)
+
+
+def test_limits_of_playbooks_are_one_row_a_setting(settings: Settings) -> None:
+    table, _ = given(settings.model_copy(update={"playbook_active": 3}), "limits").rows()
+    limits = {row["name"]: row["value"] for row in table.to_pylist()}
+    assert limits == {"active": 3, "class_successes": 3, "exposures": 200, "successes": 5, "unconfirmed": 180}
 
 
 def test_budgets_are_one_row_a_limit(settings: Settings, lake: Lake) -> None:

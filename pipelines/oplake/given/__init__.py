@@ -1,4 +1,4 @@
-"""Tables that are given, not worked out: the price list and the budgets.
+"""Tables that are given, not worked out: the price list, the budgets and the limits of playbooks.
 
 Models read them like any other table. They come of settings, of files that people write and of packages; nothing that
 lands makes them new. A table is written again when what it comes of has changed, which its last commit tells.
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from oplake.given import budgets, prices
+from oplake.given import budgets, limits, prices
 from oplake.lake.commit import provenance
 from oplake.lake.errors import SchemaChanged
 from oplake.lake.spec import TableSpec
 from oplake.lake.tables import Lake
 from oplake.settings import Settings
 
-GIVEN: tuple[TableSpec, ...] = (prices.PRICES, budgets.BUDGETS)
+GIVEN: tuple[TableSpec, ...] = (prices.PRICES, budgets.BUDGETS, limits.LIMITS)
 """Every such table."""
 
 
@@ -58,6 +58,7 @@ def given_tables(settings: Settings) -> tuple[Given, ...]:
     return (
         Given(prices.PRICES, prices.fingerprint(settings.prices), lambda: prices.rows(settings.prices)),
         Given(budgets.BUDGETS, budgets.fingerprint(settings.budgets), lambda: (budgets.rows(settings.budgets), ())),
+        Given(limits.LIMITS, limits.fingerprint(settings), lambda: (limits.rows(settings), ())),
     )
 
 

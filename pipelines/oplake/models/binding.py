@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from oplake.lake.errors import LakeError
 from oplake.lake.spec import plain_type
+from oplake.models.functions import Function, callable_in
 
 HUGEINT_DIGITS = 38  # DuckDB hands a HUGEINT to Arrow as a decimal of this width
 _ANY_DAY = date(2000, 1, 1)  # stands in for every parameter: binding looks at types only
@@ -41,20 +42,21 @@ class EmptyLake:
         self._connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{folder}"')
         rows.create(f'"{folder}"."{table}"')
 
-    def bind(self, sql: str, parameters: Collection[str]) -> pa.Schema:
-        """Names and types of a query's columns, as DuckDB hands them to Arrow.
+    def bind(self, sql: str, parameters: Collection[str], functions: Collection[Function] = ()) -> pa.Schema:
+        """Names and types of a query's columns, as DuckDB hands them to Arrow; `functions` are those in Python.
 
         Raises:
             duckdb.Error: It does not bind: an unknown column, types that do not fit.
         """
         values = dict.fromkeys(parameters, _ANY_DAY)
-        try:
-            relation = self._connection.sql(sql, params=values) if values else self._connection.sql(sql)
-        except duckdb.Error:
-            # The same error, but with its line; without EXPLAIN before it DuckDB does not count a leading comment.
-            self._connection.execute(f"EXPLAIN {sql}", values)
-            raise
-        return relation.to_arrow_reader().schema
+        with callable_in(self._connection, functions):
+            try:
+                relation = self._connection.sql(sql, params=values) if values else self._connection.sql(sql)
+            except duckdb.Error:
+                # The same error, but with its line; without EXPLAIN before it DuckDB does not count a leading comment.
+                self._connection.execute(f"EXPLAIN {sql}", values)
+                raise
+            return relation.to_arrow_reader().schema
 
     def sql_types(self, name: str) -> dict[str, str]:
         """The columns of a table with DuckDB's names of their types."""

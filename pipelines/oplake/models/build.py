@@ -22,6 +22,7 @@ from oplake.lake.spec import duckdb_type, quoted
 from oplake.lake.tables import Lake
 from oplake.models.compute import WATERMARK_TABLE, Days, show_table, show_watermark
 from oplake.models.errors import BuildError
+from oplake.models.functions import callable_in, functions_named
 from oplake.models.model import Model
 from oplake.settings import Settings
 
@@ -62,13 +63,18 @@ def build(
         connection: An engine that does not keep order, to work with; without it one is started.
 
     Raises:
-        BuildError: The SQL failed on these rows, or days were given to a model that has none or the other way round.
+        BuildError: The SQL, or a function that it calls, failed on these rows; or days were given to a model that has
+            none, or the other way round.
         LakeError: The table could not be written.
     """
     days = _days(model, start, stop)
     began = time.monotonic()
     _prepare(lake, model)
-    with cleared(connection) if connection else engine(settings, keeps_order=False) as database:
+    called = functions_named(model.functions)
+    with (
+        cleared(connection) if connection else engine(settings, keeps_order=False) as database,
+        callable_in(database, called),
+    ):
         try:
             inputs = _show_inputs(database, lake, model, days, watermark)
             replaced = lake.replace(

@@ -17,6 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from oplake.lake.spec import TableSpec
+from oplake.models.functions import FUNCTIONS
 from oplake.models.model import Models
 
 DIGEST_BYTES = 32  # of the sha256 that stands before the models, so that no torn file is taken for them
@@ -55,6 +56,8 @@ def _fingerprint(folder: Path, sources: Iterable[TableSpec]) -> str:
         digest.update(content)
     for source in sources:
         digest.update(repr(source).encode())
+    for function in FUNCTIONS:
+        digest.update(function.code_version.encode())
     return digest.hexdigest()[:DIGEST_BYTES]
 
 

@@ -39,10 +39,10 @@ class OutputColumn:
 class Model:
     """A model file that has been read, checked and bound.
 
-    `sql` is the text of the file and takes the parameters named in `parameters` (dates). `window` is the first and last
-    day that a day reads, relative to itself; `narrower` has those of tables of which it reads less. `settles` is how
-    far into the next day time alone may still change it. `alert` says what it means that there are rows, where people
-    should know of them.
+    `sql` is the text of the file and takes the parameters named in `parameters` (dates); of the functions that it
+    calls, those in `functions` are Python's. `window` is the first and last day that a day reads, relative to itself;
+    `narrower` has those of tables of which it reads less. `settles` is how far into the next day time alone may still
+    change it. `alert` says what it means that there are rows, where people should know of them.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Model:
     columns: tuple[OutputColumn, ...]
     dependencies: frozenset[str]
     parameters: frozenset[str]
+    functions: tuple[str, ...]
     sql: str
     code_version: str
     input_types: Mapping[str, Mapping[str, str]] = field(repr=False)

@@ -28,6 +28,7 @@ from oplake.lake.errors import LakeError
 from oplake.lake.spec import TableSpec
 from oplake.models import binding
 from oplake.models.errors import ModelFileError, Problem
+from oplake.models.functions import Function, functions_named
 from oplake.models.header import Header, read_description, read_header
 from oplake.models.model import QUERIES, Model, Models, OutputColumn, Query
 
@@ -110,6 +111,7 @@ class _Draft:
     columns: Mapping[str, _Explained]
     tables: Mapping[str, int]  # what it reads, and the line where
     parameters: frozenset[str]
+    functions: tuple[Function, ...]
     sql: str
     code_version: str
     is_sound: bool  # nothing was wrong with the file itself
@@ -168,6 +170,7 @@ def _read(path: Path) -> tuple[_Draft | None, list[Problem]]:
                 Problem(path, header.lines["grain"], f"grain names {name}, which it does not put out{hint}")
             )
     (statement,) = duckdb.extract_statements(text)
+    functions = functions_named({call.name for call in tree.find_all(exp.Anonymous)})
     draft = _Draft(
         name=_name_of(path),
         path=path,
@@ -175,8 +178,9 @@ def _read(path: Path) -> tuple[_Draft | None, list[Problem]]:
         columns=columns,
         tables=_tables(text, tree),
         parameters=frozenset(statement.named_parameters),
+        functions=functions,
         sql=text,
-        code_version=_code_version(text, header, tokens),
+        code_version=_code_version(text, header, tokens, functions),
         is_sound=not problems,
     )
     return draft, problems
@@ -367,14 +371,16 @@ def _tables(text: str, tree: exp.Expr) -> dict[str, int]:
     return tables
 
 
-def _code_version(text: str, header: Header, tokens: Sequence[Token]) -> str:
-    """Hash of what a file computes: its tokens and the directives that shape the table, but no comment or blank.
+def _code_version(text: str, header: Header, tokens: Sequence[Token], functions: Sequence[Function]) -> str:
+    """Hash of what a file computes: its tokens, the directives that shape the table and the functions in Python that it
+    calls, but no comment or blank.
 
     The text between the tokens' offsets is taken as it stands: what sqlglot would write changes with its version, and a
     new version must not make the whole lake stale.
     """
     words = [text[token.start : token.end + 1] for token in tokens]
-    normalised = "\n".join([header.meaning, *(word for word in words if word != ";")])
+    called = [function.code_version for function in functions]
+    normalised = "\n".join([header.meaning, *(word for word in words if word != ";"), *called])
     return hashlib.sha256(normalised.encode()).hexdigest()[:_HASH_CHARS]
 
 
@@ -414,7 +420,7 @@ def _bind(ordered: list[_Draft], sources: list[TableSpec], problems: list[Proble
             if not draft.is_sound or any(table not in types for table in draft.tables):
                 continue
             try:
-                schema = lake.bind(draft.sql, draft.parameters)
+                schema = lake.bind(draft.sql, draft.parameters, draft.functions)
             except duckdb.Error as error:
                 problems.append(duckdb_problem(draft.path, error))
                 continue
@@ -467,6 +473,7 @@ def _model(draft: _Draft, schema: pa.Schema, lake: binding.EmptyLake) -> Model:
         ),
         dependencies=frozenset(draft.tables),
         parameters=draft.parameters,
+        functions=tuple(function.name for function in draft.functions),
         sql=draft.sql,
         code_version=draft.code_version,
         input_types={table: lake.sql_types(table) for table in sorted(draft.tables)},

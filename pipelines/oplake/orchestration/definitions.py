@@ -28,6 +28,7 @@ from oplake.settings import Settings
 from oplake.synthesis.tables import WRITTEN
 from oplake_assets.lake import arrivals, segments, written_by_ingest
 from oplake_assets.landed import landed
+from oplake_assets.playbooks import limits
 from oplake_assets.sessions import budgets, prices
 from oplake_assets.synthesis import written
 
@@ -74,6 +75,7 @@ def _definitions(
         *written_by_ingest([REDACTIONS, WATERMARK], days),
         prices(),
         budgets(),
+        limits(),
         *sql_assets(models, SOURCES, days),
         *(written(what, specs, days) for what in WRITTEN),
         arrivals(ARRIVALS, models),

@@ -9,6 +9,7 @@ import sqlglot
 from sqlglot import exp
 
 from oplake.lake.spec import TableSpec, duckdb_type
+from oplake.models.functions import functions_named
 from oplake.models.header import Question
 from oplake.models.model import Model, Models, OutputColumn
 from oplake.reference.markdown import GENERATED, anchor, table
@@ -85,6 +86,9 @@ def _table_section(spec: TableSpec, model: Model | None, readers: Sequence[str],
         if model.settles is not None:
             clock = ":".join(str(model.settles).split(":")[:2]).zfill(5)
             facts.append(f"settles: at {clock} UTC of the next day; until then time alone may change a day")
+        if model.functions:
+            named = (f"`{function.name}` of `{function.module}`" for function in functions_named(model.functions))
+            facts.append(f"calls {' and '.join(named)}, which are Python")
         if model.not_portable:
             facts.append(f"not portable to Spark: {model.not_portable}")
         file = f"sql/{schema}/{model.path.name}"
