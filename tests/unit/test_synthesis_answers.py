@@ -144,6 +144,14 @@ def test_a_note_cannot_cite_what_others_said() -> None:
     assert answer["summary"] == "all are happy (n2) (n3, q1.0) [n1]"
 
 
+def test_what_is_measured_of_a_field_is_no_note() -> None:
+    """It would be taken twice, the second time with its own cite as if the note's writer had made it up."""
+    points = ["the export is slow [n1]"]
+    notes = [{"id": "n1", "note": "the export is slow"}]
+    answer = written({"trajectory": "stable", "friction_points": points, "notes": notes})
+    assert (answer["summary"], answer["friction_points"]) == ("the export is slow [n1]", points)
+
+
 @given(st.lists(st.text(alphabet="abz 0123456789.,-%$:[]n", max_size=700), min_size=1, max_size=3))
 def test_what_the_embedded_author_writes_is_short_and_grounded(notes: list[str]) -> None:
     """Wherever a long note is cut: "1,234 failures" cut after its second digit would be 12."""

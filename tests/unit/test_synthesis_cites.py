@@ -26,6 +26,19 @@ def test_each_sentence_of_each_text_is_a_claim() -> None:
     ]
 
 
+def test_a_cite_after_the_full_stop_is_that_of_all_before_it() -> None:
+    """The embedded author cites a whole note behind it; its first sentence would else lead nowhere."""
+    text = "Slow [n1]. It did not listen. I asked twice. [n2] Nobody knows. It is [n3]. The end. [n4, n5]"
+    assert [(claim["text"], claim["cites"]) for claim in claims({"summary": text})] == [
+        ("Slow [n1].", ["n1"]),
+        ("It did not listen.", ["n2"]),
+        ("I asked twice. [n2]", ["n2"]),
+        ("Nobody knows.", []),
+        ("It is [n3].", ["n3"]),
+        ("The end. [n4, n5]", ["n4", "n5"]),
+    ]
+
+
 @pytest.mark.parametrize("text", ["[search] find staff", "[1]", "[sic]", "[n3", "[n3](url", "x[]", "[n 3]"])
 def test_other_brackets_are_text(text: str) -> None:
     assert cited(text) == (["n3"] if text.startswith("[n3]") else [])

@@ -17,7 +17,9 @@ CITE = re.compile(rf"\[\s*({_ID}(?:\s*[,;]\s*{_ID})*)\s*\]")
 _SEPARATOR = re.compile(r"\s*[,;]\s*")
 # A sentence ends with a line, or with a mark and all that belongs to it, before anything but a lower-case letter; a
 # number with a dot in it and "e.g. this" end nothing.
-_END = re.compile(rf"""(?:[.!?…]+["')\]”’]*(?:\s*{CITE.pattern})*)(?=\s+[^\sa-z])|\n+""")
+_MARK = r"""[.!?…]+["')\]”’]*"""
+_END = re.compile(rf"(?:{_MARK}(?:\s*{CITE.pattern})*+)(?=\s+[^\sa-z])|\n+")
+_AFTER_MARK = re.compile(rf"{_MARK}(?:\s*{CITE.pattern})+$")
 
 
 class Claim(TypedDict):
@@ -34,12 +36,22 @@ def cited(text: str) -> list[str]:
 
 
 def claims(fields: Mapping[str, Any]) -> list[Claim]:
-    """Every sentence of an answer's texts, those without a cite too; a cite after the full stop belongs before it."""
-    return [
-        Claim(field=place, text=sentence, cites=cited(sentence))
-        for place, text in texts_of(fields)
-        for sentence in _sentences(text)
-    ]
+    """Every sentence of an answer's texts, those without a cite too.
+
+    A cite before the full stop is its sentence's. One after it is that of all sentences since the last cite, as of a
+    quotation: "It did not listen. I had to ask twice. [n1]".
+    """
+    found = []
+    for place, text in texts_of(fields):
+        mine: list[Claim] = []
+        following: list[str] = []
+        for sentence in reversed(list(_sentences(text))):
+            own = cited(sentence)
+            if own:
+                following = own if _AFTER_MARK.search(sentence) else []
+            mine.append(Claim(field=place, text=sentence, cites=own or following))
+        found += reversed(mine)
+    return found
 
 
 def unknown(found: Iterable[Claim], known: Collection[str]) -> list[str]:

@@ -43,7 +43,8 @@ class Extractive:
         Raises:
             SynthesisError: The schema wants something that no fact has and that is no text.
         """
-        notes = notes_of(request.facts)
+        fields = request.schema.model_fields if request.schema else {}
+        notes = notes_of({name: value for name, value in request.facts.items() if name not in fields})
         ranked = [_cite(text, notes[text]) for text in central(list(notes))]
         if request.schema is None:
             content = " ".join(ranked[:TEXTS]) or NOTHING
