@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from oplake.learning.intervals import wilson
 
 from oplake.learning.blame_eval import (
     ALL,
@@ -19,6 +18,7 @@ from oplake.learning.blame_eval import (
     resampled,
     results,
 )
+from oplake.learning.intervals import wilson
 
 
 def trial(number: int, method: str, rank: int, *, evidence: str = "labels", kind: str = "t") -> Trial:

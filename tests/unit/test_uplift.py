@@ -9,8 +9,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from oplake.learning.intervals import Z
 
+from oplake.learning.intervals import Z
 from oplake.learning.uplift import SHUFFLES, Arm, Stratum, Unit, counted, floor, uplift
 
 

@@ -9,7 +9,15 @@ import dagster as dg
 
 from oplake.orchestration.jobs import QUIET, Jobs
 from oplake.orchestration.partitions import keys_of, range_tags
-from oplake.synthesis.tables import WRITTEN, daily_reports, error_analyses, lake_report, meta_evaluations, meta_plans
+from oplake.synthesis.tables import (
+    WRITTEN,
+    daily_reports,
+    error_analyses,
+    lake_report,
+    meta_evaluations,
+    meta_plans,
+    wordings,
+)
 from oplake.synthesis.writing import Writing
 
 CRONS: dict[str, tuple[str, Sequence[Writing], str]] = {
@@ -20,8 +28,8 @@ CRONS: dict[str, tuple[str, Sequence[Writing], str]] = {
     ),
     "daily_reports": (
         "35 6 * * *",  # UTC; the actions of the day before are closed at 06:15
-        [daily_reports.WRITING, error_analyses.WRITING, lake_report.WRITING],
-        "Writes the reports and error analyses of the day before, and those of the last week that wait.",
+        [daily_reports.WRITING, error_analyses.WRITING, wordings.WRITING, lake_report.WRITING],
+        "Writes reports and error analyses of the day before, and of the week before that wait; words the playbook.",
     ),
     "weekly_plans": (
         "5 7 * * 1",  # UTC; after the reports of Sunday

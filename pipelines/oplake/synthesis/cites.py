@@ -41,7 +41,7 @@ def claims(fields: Mapping[str, Any]) -> list[Claim]:
     A cite before the full stop is its sentence's. One after it is that of all sentences since the last cite, as of a
     quotation: "It did not listen. I had to ask twice. [n1]".
     """
-    found = []
+    found: list[Claim] = []
     for place, text in texts_of(fields):
         mine: list[Claim] = []
         following: list[str] = []
