@@ -179,6 +179,26 @@ class Archive:
         assert segment is not None
         return segment
 
+    def replace(self, entry: Archived, segment: Segment) -> None:
+        """Puts another segment, sealed, in the place of an archived one of its name.
+
+        Until that is done the manifest does not list it, and nothing vouches for it but its own checksum: after a crash
+        either of the two is as good as any, and `relist` lists it.
+        """
+        if segment.seal is None:
+            raise LakeError(f"{segment.path} is not sealed; only what no longer grows can be archived")
+        packed = self.path(entry)
+        index = packed.with_name(f"{entry.segment}{INDEX_SUFFIX}{PACKED}")
+        self._manifest.replace(each for each in self._manifest.entries() if each.segment != entry.segment)
+        index.unlink(missing_ok=True)
+        sync_folder(packed.parent)
+        sha256, size, packed_sha256, packed_size = _compress(segment.path, packed)
+        _compress(segment.path.with_suffix(INDEX_SUFFIX), index)
+        sync_folder(packed.parent)
+        self._manifest.append(
+            Archived(entry.segment, entry.day, size, sha256, packed_size, packed_sha256, entry.archived_at)
+        )
+
     def damages(self) -> Iterator[Damage]:
         """Reads every archived file and names those that are gone or changed."""
         for entry in self.listed().values():

@@ -1,4 +1,4 @@
-"""A file of JSON lines that only grows, each line durable before `append` returns.
+"""A file of JSON lines that grows, each line durable before `append` returns.
 
 Here is what the journal of ingest and the manifest of the archive have in common. Segments are not written this way:
 they have many writers' events to gather (`oplake.landing.writer`).
@@ -7,7 +7,7 @@ they have many writers' events to gather (`oplake.landing.writer`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -51,6 +51,16 @@ class DurableLog(Generic[T]):
             os.fsync(file.fileno())
         if is_new:
             sync_folder(self.path.parent)
+
+    def replace(self, entries: Iterable[T]) -> None:
+        """Puts other entries in the place of all, durably and at once."""
+        part = self.path.with_name(f".{self.path.name}.part")
+        with part.open("wb") as file:
+            file.writelines(msgspec.json.encode(entry) + b"\n" for entry in entries)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.path)
+        sync_folder(self.path.parent)
 
     def entries(self) -> list[T]:
         """All entries, oldest first; none when there is no file.

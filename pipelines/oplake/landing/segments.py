@@ -271,6 +271,34 @@ def recover(segment: Segment) -> Segment | None:
         os.close(descriptor)
 
 
+def write_index(path: Path, touched: Sequence[tuple[int, int]], size: int) -> None:
+    """Puts in the place of a segment's index one that vouches no more for the commits in which bytes were touched.
+
+    It has no seal: the segment is sealed (`recover`) when it is what it is going to be.
+
+    Args:
+        path: The segment.
+        touched: The bytes, as intervals in order.
+        size: How many bytes of the segment count; commits beyond are left out.
+    """
+    commits, begin, place = [commit for commit in _read_commits(path) if commit.end <= size], 0, 0
+    told: list[bytes] = []
+    for commit in commits:
+        while place < len(touched) and touched[place][1] <= begin:
+            place += 1
+        if place < len(touched) and touched[place][0] < commit.end:
+            commit = Commit(commit.end, commit.crc32 ^ 1, [], commit.contract)  # noqa: PLW2901  # no bytes have it
+        told.append(msgspec.json.encode(commit) + b"\n")
+        begin = commit.end
+    index = path.with_suffix(INDEX_SUFFIX)
+    part = index.with_name(f".{index.name}.part")
+    with part.open("wb") as file:
+        file.writelines(told)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(index)
+
+
 def _sha256(descriptor: int, size: int) -> str:
     digest = hashlib.sha256()
     for start in range(0, size, VOUCH_BYTES):
