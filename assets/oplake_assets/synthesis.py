@@ -64,10 +64,9 @@ def written(what: Writing, specs: Mapping[str, TableSpec], days: dg.DailyPartiti
             )
         metadata: dict[str, Any] = {
             "rows_written": outcome.new,
-            "left_out": outcome.left_out,
             "calls": outcome.call_count,
             "calls_from_cache": outcome.cached_count,
-            "cost_usd": float(outcome.cost_usd),
+            "run_cost_usd": float(outcome.cost_usd),
         }
         return dg.MaterializeResult(
             metadata=metadata,

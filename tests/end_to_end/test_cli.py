@@ -44,7 +44,7 @@ def call(home: Path) -> Callable[..., Result]:
 
 def test_help_loads_nothing_heavy() -> None:
     """Importing DuckDB, Delta or Dagster for help would cost seconds; commands import what they need."""
-    heavy = "{'dagster', 'deltalake', 'duckdb', 'polars', 'pyarrow', 'pydantic', 'sqlglot'}"
+    heavy = "{'altair', 'dagster', 'deltalake', 'duckdb', 'polars', 'pyarrow', 'pydantic', 'sqlglot'}"
     script = f"import sys, oplake.cli.assembly as cli; cli.assembled(); print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
@@ -74,6 +74,7 @@ def test_a_wrong_call_exits_with_2(call: Callable[..., Result]) -> None:
         (["run", "--from", "1999-01-01"], "OPLAKE_FIRST_DAY"),
         (["import", "who-and-when", "missing"], "missing"),
         (["eval", "blame"], "oplake run makes it"),
+        (["report"], "`oplake write` writes what is due"),
         (["import", "jsonl", "missing.jsonl"], "missing.jsonl"),
         (["import", "tau-bench", "missing.json"], "missing.json"),
         (["import", "claude-code", "missing"], "no such folder"),

@@ -68,4 +68,6 @@ class Llm:
 
     def shown(self, what: Writing, day: date, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What Dagster shows of the rows of a day."""
-        return {}
+        from oplake.report.metadata import metadata  # draws charts, which takes a second to load
+
+        return dict(metadata(what, rows))
