@@ -84,7 +84,7 @@ def _subject(entry: dict[str, Any], seen: list[dict[str, str]]) -> Subject:
 WRITING = Writing(
     spec=written_spec(
         "playbooks.wordings",
-        "An entry of the playbook in an author's words.\n\nIt is shown and served in place of the entry's own text while "
+        "An entry of the playbook in an author's words.\n\nIt is shown and served in place of its own text while "
         "it has the same version. Which entries there are and how they stand never comes from here.",
         key=[
             Column("entry_id", pa.string(), "the entry of playbooks.entries", is_nullable=False),
