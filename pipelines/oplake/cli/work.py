@@ -13,9 +13,10 @@ import typer
 
 from oplake.cli.app import BRING, COMPUTE, KEEP, START, app, command, import_app, rejects_app, settings
 from oplake.cli.errors import CommandError
-from oplake.cli.terminal import PAGE_WIDTH, busy, console, counted, log_retries, progress, remark
+from oplake.cli.terminal import PAGE_WIDTH, busy, console, counted, log_retries, print_table, progress, remark
 
 if TYPE_CHECKING:
+    from oplake.lake.forget import Theirs
     from oplake.lake.ingest import IngestReport
     from oplake.landing.importers import Imported
     from oplake.landing.tail import TailReport
@@ -622,3 +623,49 @@ def upkeep() -> None:
     problems += [f"{table}: {reason}" for table, reason in report.failures.items()]
     if problems:
         raise CommandError("\n  ".join(["not all is well:", *problems]) + "\n`oplake doctor` says more")
+
+
+def _tell_theirs(theirs: Theirs) -> None:
+    """Show what there is of a person: events by kind, then the rows that came of them, by table."""
+    found: list[tuple[str, str, int]] = [(kind, "removed", count) for kind, count in theirs.events.items()]
+    found += [("events of others", "name them, and will not", theirs.named)] if theirs.named else []
+    found += [(table, "made anew without these", count) for table, count in theirs.rows.items()]
+    print_table(("what", "what becomes of it", "count"), found)
+
+
+@command(app, "forget", panel=KEEP)
+def forget(
+    user: Annotated[str, typer.Option("--user", help="The id of the person, as events say it.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is of them, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove a person everywhere: landing, archive, rejects, spools, tables and their old versions, Dagster's records.
+
+    Events that are theirs go; where events of others name them, it says [forgotten] instead. Every table is made anew.
+    Doing it again finishes what was interrupted. What arrives later lands as ever: end it at its source first.
+    """
+    from oplake.lake.forget import find, is_interrupted
+
+    home = settings()
+    if not user.strip():
+        raise typer.BadParameter("it is empty", param_hint="--user")
+    with busy("Looking for what there is of them ..."):
+        theirs = find(home, user)
+    if not theirs and not is_interrupted(home):
+        remark(f"Nothing in {home.home} is theirs or names them.")
+        return
+    _tell_theirs(theirs)
+    if dry_run:
+        return
+    if not yes and not typer.confirm("Remove all of it for good?", err=True):
+        raise CommandError("nothing was removed")
+    log_retries()
+    with busy("Forgetting ...") as say:
+        from oplake.orchestration.forget import forget as remove
+
+        done = remove(home, user, now=now, say=say)
+    remark(f"Removed {counted(sum(done.theirs.events.values()), 'event')}, and made every table anew.")
+    for path in done.files:
+        remark(f"Named them, and does no more: {path}")
+    for path in done.left:
+        remark(f"May name them still, in what it holds or by its name: {path}")

@@ -21,6 +21,7 @@ from oplake.lake.archive import Archive, Archived, file_sha256
 from oplake.lake.commit import APPEND, REPLACE, Commit
 from oplake.lake.engine import engine
 from oplake.lake.errors import LakeError
+from oplake.lake.forget import PLAN
 from oplake.lake.ingest import APP
 from oplake.lake.journal import Journal, Piece, covered
 from oplake.lake.landed import INGESTED, LANDED, SEGMENTS
@@ -91,6 +92,14 @@ def _first_line(error: Exception) -> str:
 
 def _examine_state(settings: Settings, lake: Lake) -> Iterator[Finding]:
     """The journal, the watermark and what a crash may have left."""
+    plan = settings.home / PLAN
+    if plan.exists():
+        yield Finding(
+            "error",
+            "forgetting a person was interrupted: some of what is theirs is gone, and some is there",
+            str(plan),
+            "oplake forget of the same person, or of anybody, finishes it",
+        )
     journal = Journal(settings.landing)
     done = lake.transaction(SEGMENTS.name, APP) or 0
     try:

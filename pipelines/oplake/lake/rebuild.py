@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from oplake.models.model import Models
 
 BESIDE = ".rebuilding"  # the lake that is made beside, within the home
+OLD = "old"  # and what it takes the place of, until that is removed
 
 
 @dataclass(frozen=True)
@@ -74,23 +75,11 @@ def rebuild(
         LakeError: Landing or the archive is not whole: nothing was replaced. The message lists what is lost.
         ModelError: A model cannot be loaded (nothing was replaced) or computed.
     """
-    from oplake.models.model import sql_folder
-    from oplake.models.sql_file import load_models  # lazily: whoever never rebuilds never loads sqlglot
-    from oplake.orchestration.work import SOURCES
-    from oplake.synthesis.tables import WRITTEN
-    from oplake.synthesis.write import restore
-
-    models = load_models(sql_folder(), SOURCES)
+    models = _models()
     rows: dict[str, int] = {}
-
-    def in_place(name: str, count: int) -> None:
-        rows[name] = count
-        if on_table is not None:
-            on_table(name, count)
-
+    in_place = _counting(rows, on_table)
     with ingest_lock(settings):
-        shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
-        Archive(settings.archive).relist()
+        _begin(settings)
         beside = Lake(settings.home / BESIDE / "lake")
         lost = find_losses(settings) if what_is_left else []
         try:
@@ -108,8 +97,7 @@ def rebuild(
                     in_place(spec.name, _put_in_place(settings, spec, beside, lake, done))
             assert report.watermark is not None  # an intake that read everything has one
             publish_watermark(lake, report.watermark)
-            for name, count in restore(settings, lake, WRITTEN, now=now).items():
-                in_place(name, count)
+            _restore(settings, lake, now, in_place)
         finally:
             shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
         _renew_arrivals(lake, is_anew=bool(broken))
@@ -117,6 +105,103 @@ def rebuild(
     publish_views(settings)
     republish(settings, lake)
     return RebuildReport(report, rows, tuple(lost))
+
+
+def make_anew(
+    settings: Settings,
+    *,
+    now: datetime,
+    carry_over: Callable[[Lake, Lake, str], None],
+    progress: Listener | None = None,
+    on_table: Callable[[str, int], None] | None = None,
+) -> RebuildReport:
+    """Makes a whole lake beside the one that stands, and puts it in its place: no earlier version is left of any table.
+
+    Readers see the old lake or the new one; who read the old one has to look for its files again. The caller holds the
+    lock of ingest. After a crash the lake is the old one, the new one, or the old one under another name, which the
+    next rebuild puts back before anything else.
+
+    Args:
+        settings: Where landing and lake are.
+        now: The present time.
+        carry_over: Called with the old lake, the new one and the name of each table that nobody makes: neither ingest
+            nor a model.
+        progress: Called after every durable step of reading landing.
+        on_table: Called with the name and the rows of each table when it is made.
+
+    Raises:
+        LakeError: Landing or the archive is not whole: nothing was replaced. The message lists what is lost.
+        ModelError: A model cannot be loaded or computed; nothing was replaced.
+    """
+    models = _models()
+    rows: dict[str, int] = {}
+    in_place = _counting(rows, on_table)
+    _begin(settings)
+    folder = settings.home / BESIDE
+    try:
+        lake = Lake(folder / "lake", retention=settings.vacuum_after)
+        report, _ = _take_in_whole(Intake(settings, lake, now, progress, is_rebuild=True))
+        assert report.watermark is not None  # an intake that read everything has one
+        for spec in INGESTED:
+            in_place(spec.name, lake.size(spec.name).row_count)
+        _restore(settings, lake, now, in_place)
+        publish_arrivals(lake)
+        _build_models(settings, lake, models, now, report.watermark, in_place)
+        old = Lake(settings.lake)
+        for name in sorted({*old.names()} - {*lake.names()} - {model.name for model in models}):
+            carry_over(old, lake, name)
+        publish_arrivals(lake)
+        if settings.lake.exists():
+            settings.lake.rename(folder / OLD)
+        lake.root.rename(settings.lake)
+        publish_views(settings)  # before the files go that the old ones name
+        republish(settings, Lake(settings.lake))
+    finally:
+        _put_back(settings)
+        shutil.rmtree(folder, ignore_errors=True)
+    return RebuildReport(report, rows)
+
+
+def _models() -> Models:
+    from oplake.models.model import sql_folder
+    from oplake.models.sql_file import load_models  # lazily: whoever never rebuilds never loads sqlglot
+    from oplake.orchestration.work import SOURCES
+
+    return load_models(sql_folder(), SOURCES)
+
+
+def _restore(settings: Settings, lake: Lake, now: datetime, in_place: Callable[[str, int], None]) -> None:
+    """Makes the tables that authors write again, from the rows that have landed."""
+    from oplake.synthesis.tables import WRITTEN
+    from oplake.synthesis.write import restore
+
+    for name, count in restore(settings, lake, WRITTEN, now=now).items():
+        in_place(name, count)
+
+
+def _counting(rows: dict[str, int], on_table: Callable[[str, int], None] | None) -> Callable[[str, int], None]:
+    """Notes the rows of each table that is made, and tells of it."""
+
+    def in_place(name: str, count: int) -> None:
+        rows[name] = count
+        if on_table is not None:
+            on_table(name, count)
+
+    return in_place
+
+
+def _begin(settings: Settings) -> None:
+    """Clears away what an interrupted rebuild left."""
+    _put_back(settings)
+    shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
+    Archive(settings.archive).relist()
+
+
+def _put_back(settings: Settings) -> None:
+    """Gives the lake its name back, if `make_anew` was struck between taking it away and putting the new one there."""
+    old = settings.home / BESIDE / OLD
+    if old.exists() and not settings.lake.exists():
+        old.rename(settings.lake)
 
 
 def _take_in_all(intake: Intake) -> tuple[IngestReport, int]:

@@ -1,8 +1,8 @@
 """Which runs are being worked on, whatever Dagster's records say.
 
 A run whose process was killed stays "started" in Dagster's records for ever, and what waits for it would, too. So each
-process holds a file lock for the run that it carries out; the kernel drops it with the process. Nothing here knows
-Dagster.
+process holds a file lock for the run that it carries out; the kernel drops it with the process. All of them share the
+lock of the folder, which whoever must have no run beside him holds alone. Nothing here knows Dagster.
 """
 
 from __future__ import annotations
@@ -13,11 +13,52 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oplake.orchestration.errors import OrchestrationError
+
+
+class RunsAreOn(OrchestrationError):
+    """Runs are being carried out, and what was asked for cannot be done beside them."""
+
+
+@contextmanager
+def without_runs(folder: Path) -> Iterator[None]:
+    """Hold off all runs while the block lasts: those that begin meanwhile wait.
+
+    Raises:
+        RunsAreOn: A run is being carried out; try again.
+    """
+    with _gate(folder) as descriptor:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunsAreOn("a run is being carried out; wait for it to end, and try again") from error
+        yield
+
+
+@contextmanager
+def _gate(folder: Path) -> Iterator[int]:
+    """The folder itself, for a lock on it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
 
 @contextmanager
 def carrying_out(folder: Path, run_id: str) -> Iterator[None]:
-    """Hold the lock of a run while the block lasts; afterwards there is no trace of it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Hold the lock of a run while the block lasts; afterwards there is no trace of it.
+
+    While somebody holds off all runs, this waits.
+    """
+    with _gate(folder) as gate, _locked(folder, run_id):
+        fcntl.flock(gate, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, run_id: str) -> Iterator[None]:
     path = folder / run_id
     new = folder / f"{run_id}.new"
     descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
