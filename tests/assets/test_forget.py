@@ -101,7 +101,7 @@ def lived_in(settings: Settings) -> SegmentWriter:
     spool = SegmentWriter(spool_of(settings.home, "http://127.0.0.1:9"), writer="r", clock=lambda: NOON)
     spool.append([ANNS[1], BOBS[1]])
     spool.close()
-    (settings.home / "served.json").write_text(json.dumps({"user": ANN, "session": "chat-1", "said": SAID, "n": 1}))
+    (settings.home / "export.json").write_text(json.dumps({"user": ANN, "session": "chat-1", "said": SAID, "n": 1}))
     live = SegmentWriter(settings.landing, writer="open", clock=lambda: NOON)
     live.append([step(4), turn("late", "chat-1", 1, ANN, user_message=SAID), step(5)])
     take_in(settings, now=LATER)
@@ -140,7 +140,7 @@ def forgotten(settings: Settings, user: str = ANN, **options: Any) -> Any:
 def test_no_byte_of_a_home_tells_of_a_person_any_more(settings: Settings) -> None:
     live = lived_in(settings)
     kinds = {str(path.relative_to(settings.home)).split("/")[0] for path in traces(settings.home)}
-    assert {"landing", "lake", "spool", "dagster", "served.json"} <= kinds, "the search finds them everywhere before"
+    assert {"landing", "lake", "spool", "dagster", "export.json"} <= kinds, "the search finds them everywhere before"
     before = everything(settings)
     made = {name for name in Lake(settings.lake).names() if rows(settings, name)}
 
@@ -148,7 +148,7 @@ def test_no_byte_of_a_home_tells_of_a_person_any_more(settings: Settings) -> Non
 
     assert traces(settings.home) == []
     assert done.left == ()
-    assert (settings.home / "served.json") in done.files
+    assert (settings.home / "export.json") in done.files
     assert not (settings.home / PLAN).exists()
     assert [str(each) for each in examine(settings)] == []
     after = everything(settings)
