@@ -154,6 +154,16 @@ def test_a_check_that_does_not_hold_exits_with_1(
     assert "could not be made" not in told
 
 
+@pytest.mark.slow
+def test_eval_playbooks_needs_no_lake_and_writes_its_page(call: Callable[..., Result], tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    done = call("eval", "playbooks", "--worlds", "1", "--output", page)
+    assert done.exit_code == 0, done.output
+    assert all(name in done.stdout for name in ("at random", "not offered", "small strata", "every week", "planted"))
+    assert page.read_text().startswith("# How playbook entries fare")
+    assert call("eval", "playbooks", "--worlds", "0").exit_code == 2
+
+
 def test_debug_shows_the_traceback(call: Callable[..., Result]) -> None:
     result = call("tables", "attribution.nothing", "--debug")
     assert result.exception is not None

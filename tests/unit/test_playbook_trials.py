@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +25,6 @@ from oplake.learning.playbook_eval import (
 )
 from oplake.learning.playbook_trials import (
     CASES,
-    PLANTED,
     PROPOSALS,
     UNITS,
     Case,
@@ -101,9 +102,10 @@ def test_without_chance_deciding_the_same_pipeline_is_fooled(told: dict[tuple[st
 
 
 def test_a_book_is_the_same_each_time_and_counts_to_its_end() -> None:
-    drawn = list(planted_exposures(3, "at random"))
-    assert drawn[:50] == [each for _, each in zip(range(50), planted_exposures(3, "at random"), strict=False)]
-    assert len(drawn) == len(PLANTED) * UNITS[-1]
+    two_entries = 2 * UNITS[-1]
+    drawn = list(islice(planted_exposures(3, "at random"), two_entries))
+    assert drawn[:50] == list(islice(planted_exposures(3, "at random"), 50))
+    assert [nth for nth, _ in drawn] == [*range(1, UNITS[-1] + 1)] * 2
     assert 0.08 < sum(each.is_withheld for _, each in drawn) / len(drawn) < 0.12
 
 
@@ -139,3 +141,23 @@ def test_planted_entries_are_above_their_floor_and_those_that_do_nothing_are_not
     found = planted_floors()
     assert found["planted"].p == 1 / 201
     assert found["planted, neutral ones"].p > 0.05
+
+
+def test_the_readme_claims_what_the_benchmark_page_says() -> None:
+    """Both are written by hand or by another run; a figure that moves on one has to move on the other."""
+    root = Path(__file__).parents[2]
+    lines = (root / "docs" / "methods" / "playbook-benchmark.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    fates = {tuple(row[:3]): dict(zip(SAFETY_COLUMNS, row, strict=True)) for row in rows if len(row) == 10}
+    covered = [float(row[5].split()[0]) for row in rows if row[0] in BY_NAME and row[0] not in CONSERVATIVE]
+    readme = " ".join((root / "README.md").read_text().split())
+    harmful, helpful, neutral = (fates["at random", "3,000", kind] for kind in ("harmful", "helpful", "neutral"))
+    assert (harmful["entries"], harmful["retired"]) == ("128", "1.000 (0.971-1.000)")
+    assert "128 of 128 harmful ones are retired (95 %: at least 97 %)" in readme
+    assert helpful["retired"] == "0.000 (0.000-0.029)"
+    assert "0 of 128 helpful ones (at most 3 %)" in readme
+    assert neutral["in the upper half"].startswith("0.000")
+    assert len(covered) == len(BY_NAME) - 1
+    assert f"in {100 * min(covered):.1f} to {100 * max(covered):.1f} % of worlds" in readme
+    fooled = fates["not offered", "4,000", "harmful"]["retired"]
+    assert f"{100 * float(fooled.split()[0]):.0f} % of the harmful ones are retired after 4,000 units" in readme

@@ -29,8 +29,6 @@ def slow(told: Sequence[Units], z: float) -> tuple[float, float, float] | None:
     told = [stratum for stratum in told if len({unit.is_withheld for unit in stratum}) == 2]
     if not told:
         return None
-    every = [Fraction(unit.success) for stratum in told for unit in stratum]
-    k = sum(y * y for y in every) / sum(every) if any(every) else Fraction(0)
     total, summed, p, q = Fraction(0), Fraction(0), Fraction(0), Fraction(0)
     for stratum in told:
         shown = [Fraction(unit.success) for unit in stratum if not unit.is_withheld]
@@ -40,8 +38,10 @@ def slow(told: Sequence[Units], z: float) -> tuple[float, float, float] | None:
         weight = Fraction(n1 * n0, n)
         total += weight
         summed += weight * (r1 - r0)
-        p += weight * (n1 * r0 - n0 * r1 + k * (n0 - n1) / 2) / n
+        p += weight * (n1 * r0 - n0 * r1 + Fraction(n0 - n1) / 2) / n
         q += sum((one - other) ** 2 for one in shown for other in withheld) / (2 * n)
+        partial1, partial0 = (sum(y * (1 - y) for y in arm) / len(arm) for arm in (shown, withheld))
+        q -= weight * (n0 - n1) * (partial1 - partial0) / (2 * n)
     value = summed / total
     if (
         value * p + q < 0

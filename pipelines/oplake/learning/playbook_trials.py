@@ -62,6 +62,7 @@ CASES = (
     Case("great harm", 150, 12, 0.1, 0.4, 0.9, -0.3),
     Case("effects that differ", 150, 12, 0.1, 0.4, 0.7, 0.1, spread=0.2),
     Case("partial success", 150, 12, 0.1, 0.3, 0.7, 0.1, is_partial=True),
+    Case("partial success, harm", 150, 12, 0.1, 0.4, 0.9, -0.2, is_partial=True),
     Case("20 controls", 10, 20, 0.1, 0.4, 0.8, 0.12),
     Case("20 controls, rare success", 10, 20, 0.1, 0.02, 0.08, 0.0),
 )

@@ -79,10 +79,12 @@ def uplift(strata: Iterable[Stratum], *, z: float = Z) -> Uplift | None:
 
     Of a stratum with n1 shown and n0 withheld units, their successes summing to y1 and y0, N = n1 + n0 and
     w = n1 n0 / N: value = sum(w (y1 / n1 - y0 / n0)) / sum(w). At a difference d its variance is (d P + Q) / sum(w)^2,
-    P = sum((n1^2 y0 - n0^2 y1 + k n1 n0 (n0 - n1) / 2) / N^2), Q = sum of (difference of their successes)^2 / (2 N)
-    over all pairs of a shown and a withheld unit. Where successes are 0 or 1 this is Sato's variance, with k = 1; where
-    they are in between, k is the sum of their squares by their sum. The bounds are the solutions of
-    (value - d)^2 = z^2 (d P + Q) / sum(w)^2. Strata of one kind carry nothing.
+    P = sum((n1^2 y0 - n0^2 y1 + n1 n0 (n0 - n1) / 2) / N^2) and Q = sum((n0 s1 + n1 s0 - 2 y1 y0) / (2 N)
+    + (n0 - n1) (n0 (s1 - y1) - n1 (s0 - y0)) / (2 N^2)), where s1 and s0 are the sums of their squares. The bounds are
+    the solutions of (value - d)^2 = z^2 (d P + Q) / sum(w)^2. Strata of one kind carry nothing.
+
+    Where successes are 0 or 1 they are their own squares, and this is Sato's variance and Klingenberg's interval. For
+    successes in between, the squares say how much less they spread.
 
     Sums are rounded once, at their end, so that the order of the strata makes no difference.
 
@@ -93,21 +95,20 @@ def uplift(strata: Iterable[Stratum], *, z: float = Z) -> Uplift | None:
     told = [(each.shown, each.withheld) for each in strata if each.shown.units and each.withheld.units]
     if not told:
         return None
-    successes = math.fsum(arm.successes for arms in told for arm in arms)
-    k = math.fsum(arm.squares for arms in told for arm in arms) / successes if successes else 0.0
     weights, differences, slopes, levels = [], [], [], []
     for shown, withheld in told:
         n1, n0, y1, y0 = shown.units, withheld.units, shown.successes, withheld.successes
-        n = n1 + n0
+        s1, s0, n = shown.squares, withheld.squares, n1 + n0
         weights.append(n1 * n0 / n)
         differences.append((y1 * n0 - y0 * n1) / n)
-        slopes.append((n1 * n1 * y0 - n0 * n0 * y1 + k * n1 * n0 * (n0 - n1) / 2) / (n * n))
-        levels.append((n0 * shown.squares + n1 * withheld.squares - 2 * y1 * y0) / (2 * n))
+        slopes.append((n1 * n1 * y0 - n0 * n0 * y1 + n1 * n0 * (n0 - n1) / 2) / (n * n))
+        levels.append((n0 * s1 + n1 * s0 - 2 * y1 * y0) / (2 * n))
+        levels.append((n0 - n1) * (n0 * (s1 - y1) - n1 * (s0 - y0)) / (2 * n * n))
     total = math.fsum(weights)
     value = math.fsum(differences) / total
     shift = z * z * math.fsum(slopes) / (2 * total * total)
     middle = value + shift
-    # With a handful of units the variance at the value can come out below 0; the interval then reaches to the value.
+    # With a handful of units the variance at the value can come out below 0: the interval then reaches to the value.
     reach = math.sqrt(max(middle * middle - value * value + z * z * math.fsum(levels) / (total * total), 0.0))
     return Uplift(value, max(min(middle - reach, value), -1.0), min(max(middle + reach, value), 1.0))
 
