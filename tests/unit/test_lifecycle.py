@@ -55,7 +55,7 @@ def units(to: Proposal, on: int, *, shown: tuple[int, int], withheld: tuple[int,
 HELPS = {"shown": (40, 40), "withheld": (0, 10)}
 HARMS = {"shown": (0, 40), "withheld": (10, 10)}
 NOTHING = {"shown": (20, 40), "withheld": (5, 10)}
-SEEMS = {"shown": (22, 40), "withheld": (5, 10)}  # to help, by 0.05, which proves nothing
+WORTHLESS = {"shown": (1900, 4000), "withheld": (200, 400)}  # and known to be
 
 
 @st.composite
@@ -252,15 +252,18 @@ def test_an_entry_is_looked_at_when_its_units_have_grown_and_not_every_day() -> 
 @pytest.mark.parametrize(
     ("exposures", "why"),
     [
-        ([], "nothing tells whether it helps"),
-        (units(proposal(), 1, **NOTHING), "success changes by +0.000 with it"),
-        (units(proposal(), 1, **SEEMS), None),
+        ([], "only 0 units of work have met it"),
+        (units(proposal(), 1, shown=(4, 5), withheld=(1, 2)), "only 7 units of work have met it"),
+        (units(proposal(), 1, shown=(9, 9), withheld=(0, 0)), "no units of work compare, so that nothing will tell"),
+        (units(proposal(), 1, **WORTHLESS), "success changes by -0.025 (at most +0.026) where it is shown"),
+        (units(proposal(), 1, **NOTHING), None),
         (units(proposal(), 1, **HELPS), None),
     ],
 )
-def test_what_nobody_proposes_any_more_is_let_go_unless_it_seems_to_help(
+def test_what_nobody_proposes_any_more_is_let_go_unless_it_may_prove_its_worth(
     exposures: Sequence[Exposure], why: str | None
 ) -> None:
+    """To go by the sign of the estimate is tempting: of entries that help, with few units, a third would be let go."""
     book = [proposal(), proposal(on=5)]
     assert fold(book, exposures, until=day(14), limits=SMALL)[0].status != "retired"
     [entry] = fold([*book, proposal(on=16)], exposures, until=day(99), limits=SMALL)
@@ -268,12 +271,13 @@ def test_what_nobody_proposes_any_more_is_let_go_unless_it_seems_to_help(
         assert entry.status != "retired"
         return
     assert (entry.status, entry.retired_on, entry.last_confirmed) == ("retired", day(15), day(5))
-    assert entry.retired_why == f"it was last proposed or seen to help on 2026-01-10, and {why}"
+    assert entry.retired_why is not None
+    assert entry.retired_why.startswith(f"it was last proposed or found to help on 2026-01-10, and {why}")
 
 
-def test_what_seemed_to_help_is_let_go_at_the_look_that_says_otherwise() -> None:
+def test_what_might_have_helped_is_let_go_at_the_look_that_says_otherwise() -> None:
     each = proposal()
-    exposures = [*units(each, 1, **SEEMS), *units(each, 20, shown=(16, 40), withheld=(6, 10))]
+    exposures = [*units(each, 1, **NOTHING), *units(each, 20, **WORTHLESS)]
     assert fold([each], exposures, until=day(19), limits=SMALL)[0].status == "probation"
     assert fold([each], exposures, until=day(40), limits=SMALL)[0].retired_on == day(20)
     assert fold([each, proposal(on=18)], exposures, until=day(20), limits=SMALL)[0].status == "probation"

@@ -93,6 +93,14 @@ def test_the_safety_bar_holds_within_4000_units(told: dict[tuple[str, int, str],
 
 
 @pytest.mark.slow
+def test_what_helps_is_not_let_go_where_there_is_little_work() -> None:
+    """Three actions a day: after 180 days there are comparisons enough for a sign of the estimate, and it is noise."""
+    found = {(each.units, each.kind): each for each in fates("at random", worlds=3, actions_a_day=3)}
+    assert found[1_000, "helpful"].retired.value <= 0.1
+    assert found[4_000, "harmful"].retired.value >= 0.9
+
+
+@pytest.mark.slow
 def test_without_chance_deciding_the_same_pipeline_is_fooled(told: dict[tuple[str, int, str], Fates]) -> None:
     harmful, helpful = (told["not offered", UNITS[-1], kind] for kind in ("harmful", "helpful"))
     assert harmful.retired.high < 0.6

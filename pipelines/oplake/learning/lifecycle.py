@@ -37,6 +37,7 @@ TURNING = frozenset(
 _WORD = re.compile(r"[\w']+")
 
 LOOK_GROWTH = 1.25  # of an entry's units from one look to the next, so that a thousandfold history has 31 looks
+LEAST_WORTH = 0.05  # of an entry: one success more in twenty; to prove less would take 18,000 units
 HARMS = "it harms"  # what the reason begins with, of an entry that is retired for harm
 DECISION_Z = 2.92  # standard errors: over those 31 looks as rarely wrong (2.5 % to a side) as 1.96 is at a single one
 
@@ -74,7 +75,9 @@ class Limits:
 
     active_per_class: int = 12  # a book that an agent can read at a glance; the next best wait on probation
     least_exposures: int = 200  # shown and withheld together; below that not even a large effect can be told
-    unconfirmed_after: int = 180  # days without a proposal or a proven effect, after which what shows none is let go
+    unconfirmed_after: int = (
+        180  # days without a proposal or a proven effect, after which what is not worth it is let go
+    )
 
 
 DEFAULT_LIMITS = Limits()
@@ -128,8 +131,8 @@ def fold(
     Proposals of one content are one entry, and so are those that are as good as equal (`are_equal`). An entry is looked
     at when its units have grown by a quarter, and only then found to help or to harm. It is active while it is proven
     to help and among the best of its class; retired once it is proven to harm, or when nobody has proposed it for long
-    and it does not seem to help; and on probation otherwise. A retired entry stays as it was when it was retired,
-    whoever proposes it again.
+    and it is hardly used or cannot be worth its place; and on probation otherwise. A retired entry stays as it was when
+    it was retired, whoever proposes it again.
 
     Args:
         proposals: In any order, also those of later days, which do not count.
@@ -267,14 +270,18 @@ class _Life:
                 f"{self.shown} units with it and {self.withheld} without",
             )
 
-    def let_go(self, day: date) -> None:
-        """Retire what has not been confirmed for long, unless it seems to help all the same."""
+    def let_go(self, day: date, least_exposures: int) -> None:
+        """Retire what has not been confirmed for long, unless it is in use and may yet prove to be worth its place."""
         found = self.uplift()
-        if found is None or found.value <= 0:
-            seems = (
-                "nothing tells whether it helps" if found is None else f"success changes by {found.value:+.3f} with it"
-            )
-            self._retire(day, f"it was last proposed or seen to help on {self.confirmed}, and {seems}")
+        if self.shown + self.withheld < least_exposures:
+            but = f"only {self.shown + self.withheld} units of work have met it"
+        elif found is None:
+            but = "no units of work compare, so that nothing will tell whether it helps"
+        elif found.high < LEAST_WORTH:
+            but = f"success changes by {found.value:+.3f} (at most {found.high:+.3f}) where it is shown"
+        else:
+            return
+        self._retire(day, f"it was last proposed or found to help on {self.confirmed}, and {but}")
 
     def _retire(self, day: date, why: str) -> None:
         self.retired_on, self.retired_why = day, why
@@ -289,12 +296,12 @@ def _life(family: _Family, units: Mapping[tuple[date, str], Exposure], until: da
     life = _Life(family, family.first.day)
     patience = timedelta(days=limits.unconfirmed_after)
     next_look = float(limits.least_exposures)
-    is_overdue = False  # its patience is over, but it seemed to help
+    is_overdue = False  # its patience is over, but it may yet prove its worth
     for day in sorted(proposed | served.keys() | {until}):
         due = life.confirmed + patience
         if due < day and not is_overdue:
             is_overdue = True
-            life.let_go(due)
+            life.let_go(due, limits.least_exposures)
             if life.retired_on:
                 break
         if day in proposed:
@@ -308,7 +315,7 @@ def _life(family: _Family, units: Mapping[tuple[date, str], Exposure], until: da
                 next_look *= LOOK_GROWTH
         is_due = life.confirmed + patience <= day
         if not life.retired_on and is_due and (is_look or not is_overdue):
-            life.let_go(day)
+            life.let_go(day, limits.least_exposures)
         if life.retired_on:
             break
         is_overdue = is_due

@@ -177,14 +177,26 @@ class Fates:
     upper_half: Interval  # of its class, by rank among the entries that are not retired
 
 
-def fates(design: Design, *, worlds: int, progress: Progress = lambda _: None) -> list[Fates]:
+def fates(
+    design: Design,
+    *,
+    worlds: int,
+    actions_a_day: int = ACTIONS_A_DAY,
+    progress: Progress = lambda _: None,
+) -> list[Fates]:
     """Follow the entries of simulated worlds, eight of each kind in each, and tell what became of them.
 
     Both designs see the same kind of work, and the same pipeline judges it; only what they take for a control differs.
+
+    Args:
+        design: What the controls are.
+        worlds: How many worlds, each with other goals and another course of things.
+        actions_a_day: Of each class.
+        progress: Called after each world with the share done.
     """
     found: dict[tuple[int, EntryKind], list[tuple[Entry, bool]]] = defaultdict(list)
     for seed in range(worlds):
-        drawn = list(planted_exposures(seed, design))
+        drawn = list(planted_exposures(seed, design, actions_a_day=actions_a_day))
         for units in UNITS:
             exposures = [exposure for nth, exposure in drawn if nth <= units]
             entries = fold(PROPOSALS.values(), exposures, until=max(exposure.day for exposure in exposures))
@@ -209,7 +221,9 @@ def _fates(design: Design, units: int, kind: EntryKind, told: Sequence[tuple[Ent
     )
 
 
-def planted_exposures(seed: int, design: Design) -> Iterator[tuple[int, Exposure]]:
+def planted_exposures(
+    seed: int, design: Design, *, actions_a_day: int = ACTIONS_A_DAY
+) -> Iterator[tuple[int, Exposure]]:
     """The units of a world's planted entries, each with its number among those of its entry.
 
     Outcomes and what is offered fall as in the simulator (`chances`), where hard runs are offered other entries than
@@ -227,7 +241,7 @@ def planted_exposures(seed: int, design: Design) -> Iterator[tuple[int, Exposure
         while nth < UNITS[-1]:
             goal = dice.pick(mine)
             fallen = chances(dice, goal, dice.pick(agents))
-            day = START + timedelta(days=number // ACTIONS_A_DAY)
+            day = START + timedelta(days=number // actions_a_day)
             number += 1
             if design == "at random" and not (fallen.shown or fallen.withheld):
                 continue
