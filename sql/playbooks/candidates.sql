@@ -8,7 +8,8 @@
 -- basis says what speaks: `sequences`, closed sub-sequences that successes share (do), and steps that failures have and
 -- successes do not (avoid); `step_value` and `blame`, steps that attribution.step_value and attribution.blame tell of, cited
 -- only where the estimate is above its floor (playbooks.entries looks that up); `error_pattern`, errors of one class of task
--- alone; `correction`, advice after which an attempt succeeded (fix). is_proposed says that it is good enough for the book.
+-- alone; `correction`, advice after which an attempt succeeded (fix); `error_analysis`, what operations.error_analyses says
+-- belongs in the playbook as a don't. is_proposed says that it is good enough for the book.
 --
 -- hits of runs are those of the outcome that a row is about: successes for do, failures for avoid, and for fix the attempts that
 -- had the advice, of which hits succeeded. other_hits of other_runs are those of the other outcome, or the plain attempts. lift
@@ -24,7 +25,7 @@
 --
 -- grain: basis, entry_id
 -- partition: day
--- window: -27..0, attribution.step_value 0..0
+-- window: -27..0, attribution.step_value 0..0, operations.error_analyses 0..0
 -- not portable: calls playbook_patterns and playbook_entry_id, which are Python
 -- question: Is anything advised from so few successes as these events have?
 -- sql:
@@ -584,6 +585,77 @@ corrections AS (
     HAVING count(CASE WHEN advised.success THEN 1 END) > 0
 ),
 
+-- Labels say `Avoid` already, and cites lead nowhere outside the analysis.
+analyses AS (
+    SELECT
+        day,
+        task_class,
+        template,
+        failure_count,
+        event_ids,
+        len(injection_flags) = 0 AS is_clean,
+        'When doing ' || task_class AS said_trigger,
+        trim(
+            regexp_replace(
+                regexp_replace(dont, '\s*\[[a-z]+[0-9]+(, *[a-z]+[0-9]+)*\]', '', 'g'),
+                '^(do not|don[''’]t|never|avoid)\s+', '', 'i'
+            )
+        ) AS said_avoid
+    FROM operations.error_analyses
+    WHERE day BETWEEN $start AND $stop AND status = 'ok' AND belongs_in_playbook AND task_class <> '' AND dont <> ''
+),
+
+identified_analyses AS (
+    SELECT
+        *,
+        playbook_entry_id(task_class, NULL, 'avoid', said_trigger, '', said_avoid) AS entry_id
+    FROM analyses
+),
+
+class_totals AS (
+    SELECT
+        analyses.day,
+        analyses.task_class,
+        count(CASE WHEN runs.is_success THEN 1 END) AS successes,
+        count(CASE WHEN NOT runs.is_success THEN 1 END) AS failures
+    FROM (SELECT DISTINCT
+        day,
+        task_class
+    FROM analyses) AS analyses
+    INNER JOIN runs
+        ON
+            analyses.task_class = runs.task_class
+            AND runs.kind = 'op'
+            AND runs.day BETWEEN analyses.day - 27 AND analyses.day
+    GROUP BY analyses.day, analyses.task_class
+),
+
+error_analyses AS (
+    SELECT
+        this.day,
+        this.task_class,
+        CAST(NULL AS VARCHAR) AS endpoint,
+        this.entry_id,
+        'avoid' AS kind,
+        'error_analysis' AS basis,
+        min(this.said_trigger) AS said_trigger,
+        '' AS said_do,
+        min(this.said_avoid) AS said_avoid,
+        CAST([] AS VARCHAR[]) AS pattern,
+        min(this.template) AS template,
+        CAST(NULL AS VARCHAR) AS estimate,
+        CAST(sum(this.failure_count) AS BIGINT) AS hits,
+        coalesce(max(total.failures), 0) AS runs,
+        0 AS other_hits,
+        coalesce(max(total.successes), 0) AS other_runs,
+        CAST(NULL AS DOUBLE) AS p_value,
+        bool_and(this.is_clean) AS is_proposed,
+        list_reverse_sort(list_distinct(flatten(list(this.event_ids))))[:20] AS evidence
+    FROM identified_analyses AS this
+    LEFT JOIN class_totals AS total ON this.day = total.day AND this.task_class = total.task_class
+    GROUP BY this.day, this.task_class, this.entry_id
+),
+
 every AS (
     SELECT * FROM sequences
     UNION ALL
@@ -592,6 +664,8 @@ every AS (
     SELECT * FROM error_patterns
     UNION ALL
     SELECT * FROM corrections
+    UNION ALL
+    SELECT * FROM error_analyses
 )
 
 SELECT
@@ -600,7 +674,8 @@ SELECT
     every.task_class, -- class of task that it is for [not null]
     every.endpoint, -- the operation called; null for the task as a whole
     every.kind, -- do, avoid or fix [not null]
-    every.basis, -- what speaks for it: sequences, step_value, blame, error_pattern or correction [not null]
+    every.basis, -- what speaks for it: sequences, step_value, blame, error_pattern, correction or error_analysis
+    -- [not null]
     every.said_trigger AS trigger, -- when it applies [not null]
     every.said_do AS "do", -- what to do; empty where there is nothing to say [not null]
     every.said_avoid AS avoid, -- what to leave; empty where there is nothing to say [not null]
@@ -611,7 +686,7 @@ SELECT
     every.runs, -- all runs of that outcome, or attempts with the advice [not null] [0..]
     every.other_hits, -- runs of the other outcome that show it, or plain attempts that succeeded [not null] [0..]
     every.other_runs, -- all runs of the other outcome, or plain attempts [not null] [0..]
-    CASE WHEN every.runs > 0 THEN every.hits / every.runs ELSE 0 END AS support, -- share of the runs that show it
+    CASE WHEN every.runs > 0 THEN least(every.hits / every.runs, 1) ELSE 0 END AS support, -- share of the runs that show it
     -- [not null] [0..1]
     ((every.hits + 0.5) / (every.runs + 1)) / ((every.other_hits + 0.5) / (every.other_runs + 1))
         AS lift, -- how many times as often as among the others; half a run is added to each count [not null] [0..]

@@ -1,6 +1,7 @@
--- The plain record of how the playbook is consolidated: of each class of task and endpoint, what was looked at and what came of it.
+-- The plain record of what playbooks are made from: of each consolidation and error analysis, what was looked at and what came of it.
 --
--- One row for each day and group that had enough successes. approach says in up to 200 characters what was compared, result in
+-- One row for each day and class of task, or endpoint of it, that has candidates (consolidation), and one for each error pattern
+-- that was analysed (error_analysis: approach is how agents should go about it, result the cause and the don't). approach says in up to 200 characters what was compared, result in
 -- up to 500 what is proposed for the book, the surest first, and context in up to 500 what else was known: times, examples, and
 -- what was found but not proposed. The rows themselves are in playbooks.candidates, what became of them in playbooks.entries.
 --
@@ -36,7 +37,7 @@ WITH said AS (
             CASE WHEN kind = 'avoid' THEN 'avoid ' || concat_ws(' ', avoid, "do") END
         ) AS advice
     FROM playbooks.candidates
-    WHERE day BETWEEN $start AND $stop
+    WHERE day BETWEEN $start AND $stop AND basis <> 'error_analysis'
 ),
 
 -- What several bases speak for is told once.
@@ -84,7 +85,7 @@ groups AS (
 SELECT
     groups.day, -- last of the 28 days looked at [not null]
     'consolidation' AS operation, -- what was done [not null]
-    groups.subject, -- class of task, and endpoint where there is one [not null]
+    groups.subject, -- class of task, and endpoint where there is one; or kind and template of the error [not null]
     left(
         '28 days'
         || coalesce(': ' || groups.successes || ' successes, ' || groups.failures || ' failures', '')
@@ -104,3 +105,15 @@ SELECT
     ) AS context -- what else was known, in up to 500 characters [not null]
 FROM groups
 LEFT JOIN results ON groups.day = results.day AND groups.subject = results.subject
+UNION ALL
+SELECT
+    day,
+    'error_analysis' AS operation,
+    kind || ' ' || template AS subject,
+    left(coalesce(approach, ''), 200) AS approach,
+    left(concat_ws(' ', cause, CASE WHEN belongs_in_playbook THEN dont END), 500) AS result,
+    left(
+        concat_ws('; ', failure_count || ' failures', 'class ' || task_class, 'written by ' || author), 500
+    ) AS context
+FROM operations.error_analyses
+WHERE day BETWEEN $start AND $stop AND status = 'ok'

@@ -150,7 +150,7 @@ def test_the_path_and_the_trap_come_out_with_their_evidence(tiny: TinyLake) -> N
     found = entries(tiny, *actions(PATH, 8, is_success=True), *actions(TRAPPED, 6, is_success=False))
     assert [(entry["do"], entry["avoid"]) for entry in found] == [
         ("look_up, then verify, then refund.", ""),
-        ("verify instead.", "assume."),
+        ("verify.", "assume."),
     ]
     (row,) = tiny.ask("FROM playbooks.candidates WHERE kind = 'avoid' AND basis = 'sequences'")
     assert (row["hits"], row["runs"], row["other_hits"], row["other_runs"]) == (6, 6, 0, 8)
@@ -245,6 +245,69 @@ def test_a_correction_without_effect_is_left_out_though_attempts_after_it_succee
     (effect,) = tiny.ask("SELECT effect FROM operations.correction_effects WHERE scope = 'advice'")
     assert effect == {"effect": "no_effect"}
     assert "Widen the radius." not in {entry["do"] for entry in found}
+
+
+def analysed(tiny: TinyLake, dont: str, **fields: Any) -> None:
+    """An error analysis that says what belongs in the playbook."""
+    row = {
+        "day": DAY,
+        "partition": str(DAY),
+        "kind": "op",
+        "template": "card declined",
+        "task_class": "refund",
+        "failure_count": 3,
+        "event_ids": ["e1", "e2"],
+        "cause": "The card is closed.",
+        "approach": "Ask for another card.",
+        "belongs_in_playbook": True,
+        "dont": dont,
+        "status": "ok",
+        "author": "somebody",
+        "injection_flags": [],
+    } | fields
+    tiny.connection.execute(
+        f"INSERT INTO operations.error_analyses ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+        [*row.values()],
+    )
+
+
+@pytest.mark.parametrize(
+    ("dont", "said"),
+    [
+        ("Do not refund to a closed card [e1].", "refund to a closed card."),
+        ("Don't refund to a closed card [e1, e2].", "refund to a closed card."),
+        ("A closed card takes no refund.", "A closed card takes no refund."),
+    ],
+)
+def test_what_an_error_analysis_wants_in_the_book_is_to_avoid(tiny: TinyLake, dont: str, said: str) -> None:
+    """It rests on the failures of its pattern, whatever the number of successes."""
+    analysed(tiny, dont)
+    assert entries(tiny) == [{"task_class": "refund", "trigger": "When doing refund", "do": "", "avoid": said}]
+    (entry,) = tiny.ask("SELECT evidence, status FROM playbooks.entries")
+    assert entry == {"evidence": ["e1", "e2"], "status": "probation"}
+    (logged,) = tiny.ask("SELECT operation, subject, approach, result, context FROM playbooks.log")
+    assert logged == {
+        "operation": "error_analysis",
+        "subject": "op card declined",
+        "approach": "Ask for another card.",
+        "result": f"The card is closed. {dont}",
+        "context": "3 failures; class refund; written by somebody",
+    }
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"belongs_in_playbook": False},
+        {"dont": ""},
+        {"status": "failed"},
+        {"task_class": None},
+        {"injection_flags": ["ignore previous instructions"]},
+    ],
+)
+def test_an_analysis_that_does_not_want_it_or_was_talked_to_is_kept_out(tiny: TinyLake, fields: dict[str, Any]) -> None:
+    analysed(tiny, **{"dont": "Do not refund."} | fields)
+    assert entries(tiny) == []
 
 
 # --- a world whose truth is known -------------------------------------------------------------------------------------

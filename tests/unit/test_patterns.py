@@ -59,7 +59,7 @@ def test_the_path_is_to_do_and_the_trap_to_avoid_with_the_step_that_it_stands_fo
     assert do.words.trigger == "When doing refund"
     assert avoid.items == (TRAP,)
     assert (avoid.hits, avoid.runs, avoid.other_hits, avoid.other_runs) == (12, 14, 1, 21)
-    assert (avoid.words.avoid, avoid.words.do) == ("assume_thirty_days.", "check_policy instead.")
+    assert (avoid.words.avoid, avoid.words.do) == ("assume_thirty_days.", "check_policy.")
     assert set(avoid.evidence) == {f"trap-False-{n}" for n in range(12)}
 
 

@@ -323,10 +323,7 @@ class _Words:
         wrong = ", and later ".join(_said(item) for item in items) + "."
         missing = _left_out(items, runs, path)
         steps = [missing, *(step for step in (None, *path) if step != missing)]
-        return [
-            self._proposal("avoid", do=f"{self._act}{_said(step)} instead." if step else "", avoid=wrong)
-            for step in steps
-        ]
+        return [self._proposal("avoid", do=f"{self._act}{_said(step)}." if step else "", avoid=wrong) for step in steps]
 
     def _proposal(self, kind: Kind, *, do: str, avoid: str) -> Proposal:
         return Proposal(date.min, self._task_class, self._endpoint, kind, self._trigger, do, avoid, ())
