@@ -106,20 +106,21 @@ advice AS (
 
 served AS (
     SELECT
-        max(day) AS last_day,
+        max(uptake.day) AS last_day,
         list(
             struct_pack(
-                day := day,
-                entry_id := entry_id,
-                is_withheld := is_withheld,
-                success := success,
-                goal_id := goal_id,
-                week := week,
-                unit := unit
+                day := uptake.day,
+                entry_id := uptake.entry_id,
+                is_withheld := uptake.is_withheld,
+                success := uptake.success,
+                goal_id := uptake.goal_id,
+                week := uptake.week,
+                unit := uptake.unit
             )
-            ORDER BY day, entry_id, unit
-        ) AS exposures
-    FROM playbooks.uptake
+            ORDER BY uptake.day, uptake.entry_id, uptake.unit
+        ) FILTER (WHERE contents.entry_id IS NOT NULL) AS exposures
+    FROM playbooks.uptake AS uptake
+    LEFT JOIN contents ON uptake.entry_id = contents.entry_id
 ),
 
 folded AS (

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -112,10 +113,15 @@ class Entry:
 
 def content_hash(proposal: Proposal) -> str:
     """SHA-256 of what a proposal says and for whom. Blanks, upper case, the day and the evidence make no difference."""
-    said = [" ".join(text.split()).casefold() for text in (proposal.trigger, proposal.do, proposal.avoid)]
-    return hashlib.sha256(
-        msgspec.json.encode([proposal.task_class, proposal.endpoint, proposal.kind, *said])
-    ).hexdigest()
+    said = proposal.trigger, proposal.do, proposal.avoid
+    return _hash(proposal.task_class, proposal.endpoint, proposal.kind, *said)
+
+
+@lru_cache(maxsize=10_000)
+def _hash(task_class: str, endpoint: str | None, kind: Kind, *said: str) -> str:
+    """The same words are proposed on many days."""
+    plain = [" ".join(text.split()).casefold() for text in said]
+    return hashlib.sha256(msgspec.json.encode([task_class, endpoint, kind, *plain])).hexdigest()
 
 
 def entry_id(proposal: Proposal) -> str:

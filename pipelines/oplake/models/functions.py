@@ -63,7 +63,7 @@ def _code_version(function: Function) -> str:
 
 
 _LEARNING = "oplake.learning"
-_LIFECYCLE = (f"{_LEARNING}.lifecycle", f"{_LEARNING}.uplift")
+_LIFECYCLE = (f"{_LEARNING}.lifecycle", f"{_LEARNING}.uplift", f"{_LEARNING}.intervals")
 _PATTERNS = (f"{_LEARNING}.patterns", f"{_LEARNING}.sequences", *_LIFECYCLE)
 
 FUNCTIONS: tuple[Function, ...] = (
