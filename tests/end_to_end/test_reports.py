@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.model_server import says, serving_model
+
+from oplake.synthesis.grounding import MARK
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -59,7 +62,7 @@ def test_reports_are_shown_as_markdown_and_as_a_page(oplake: RunOplake, home: Pa
     shown = oplake(home, "report")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.startswith("# Tuesday, 6 January 2026\n")
-    for part in ("## The team", "actions begun", "## Users", "## Errors", "**Evidence**", "Failures: "):
+    for part in ("## The team", "actions begun", "## Users", "## Errors", "**Evidence**: ", "Failures: "):
         assert part in shown.stdout, part
 
     file = tmp_path / "report.html"
@@ -97,6 +100,44 @@ def test_every_sentence_of_the_embedded_author_is_grounded_and_leads_to_rows(opl
     (found,) = json.loads(oplake(home, "sql", UNKNOWN, "-f", "json").stdout)
     assert found["cites"] > 20
     assert found["lost"] == 0
+
+
+def test_what_a_model_made_up_is_found_and_marked(
+    oplake: RunOplake, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own sum is; the prompt's "seven days before" and a figure of the facts, rounded, are not."""
+    (facts,) = json.loads(
+        oplake(home, "sql", f"SELECT facts FROM lake.daily_report WHERE day = '{DAY}'", "-f", "json").stdout
+    )
+    figures = {each["name"]: each for each in json.loads(facts["facts"])["figures"]}
+    operations = figures["operations"]
+    said = {
+        "summary": f"<script>alert(1)</script> {operations['value']:,} operations [{operations['id']}], and [s99].",
+        "changes": [
+            f"{100 * figures['success rate of operations']['value']:.0f} % succeeded, as in the seven days before."
+        ],
+        "costs": "It will cost $98,765.43.",
+        "look_at": [],
+    }
+    review = [says("$98,765.43 is no fact."), says(json.dumps({"score": 40, "reasons": ["one number is no fact"]}))]
+    with serving_model(says(json.dumps(said)), *review) as server:
+        for name, value in (("URL", server.url), ("PRO", "large"), ("FLASH", "mini"), ("KEY", "none")):
+            monkeypatch.setenv(f"OPLAKE_LLM_{name}", value)
+        copy = tmp_path / "home"
+        shutil.copytree(home, copy)
+        done = oplake(copy, "write", "lake.daily_report", "--from", DAY, "--again")
+    assert done.returncode == 0, done.stderr
+    assert f"{DAY}: $98,765.43\n" in done.stderr
+    assert f"{DAY}: s99\n" in done.stderr
+    shown = oplake(copy, "report").stdout
+    assert f"\\$98,765.43{MARK}" in shown
+    assert shown.count(MARK) == 1
+    file = tmp_path / "report.html"
+    oplake(copy, "report", "--html", str(file))
+    text = file.read_text(encoding="utf-8")
+    assert f'<mark title="not among the facts">$98,765.43{MARK}</mark>' in text
+    assert "<script" not in text
+    assert "relies on it by 40 of 100 (one number is no fact)" in text
 
 
 def test_a_file_that_cannot_be_written_is_told(oplake: RunOplake, home: Path, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
 
-SERIES = "series"  # the fact that has them: by name, a list of `day` and `value`
-FIGURES = "figures"  # the one that has their means on the days before, by name
+from oplake.synthesis.writing import CHARTED
+
+FIGURES = "figures"  # the fact that has the means of the days before, by name
 FIRST = ("cost in US dollars", "failures", "success rate of operations", "actions begun")
 """What is drawn before all else."""
 
@@ -88,7 +89,7 @@ class Chart:
 
 def series_of(facts: Mapping[str, Any]) -> list[Series]:
     """The series among facts, those first that are worth most; those with less than two days show no course."""
-    named = facts.get(SERIES) or {}
+    named = facts.get(CHARTED) or {}
     usual = {each["name"]: each["week_mean"] for each in facts.get(FIGURES) or ()}
     names = sorted(named, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     return [found for name in names if (found := _series(name, named[name], usual.get(name)))][:CHARTS]

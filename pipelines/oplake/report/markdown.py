@@ -15,15 +15,15 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&$^=])")
 _BEGINNING = re.compile(r"^([-+]|[0-9]+(?=[.)]))([.)]?)")  # what would make a text a list
 
 
-def markdown(report: Report, *, charts: Sequence[Chart] = (), with_evidence: bool = True) -> str:
+def markdown(report: Report, *, charts: Sequence[Chart] = ()) -> str:
     """One report, without a heading."""
     blocks = [f"> {escaped(each)}" for each in content.notices(report)]
     blocks += [_section(report, section) for section in content.sections(report)]
     blocks += [f"**{escaped(chart.series.title)}**\n\n![{escaped(chart.text)}]({chart.uri})" for chart in charts]
-    sources = content.sources(report) if with_evidence else []
+    sources = content.sources(report)
     if sources:
-        lines = (f"- {escaped(f'[{each.cite}] {each.table}: {each.named}')}" for each in sources)
-        blocks.append("\n".join(["**Evidence**", "", *lines]))
+        named = " · ".join(f"[{each.cite}] {each.table} {each.named}" for each in sources)
+        blocks.append(f"**Evidence**: {escaped(named)}")
     provenance = content.provenance(report)
     if provenance:
         blocks.append(f"*{escaped(' · '.join(provenance))}*")
@@ -42,10 +42,13 @@ def whole(reports: Reports, sparklines: Sequence[str] = ()) -> str:
     for user in reports.present:
         blocks.append(f"### {escaped(user.user_id)}")
         blocks.append(markdown(user.report) if user.report else "")
-        if user.evaluation:
-            blocks += [f"#### Evaluation of {escaped(user.evaluation.row['partition'])}", markdown(user.evaluation)]
-        if user.plan:
-            blocks += [f"#### Plan of {escaped(user.plan.row['partition'])}", markdown(user.plan)]
+        for name, more in (("Evaluation", user.evaluation), ("Plan", user.plan)):
+            if more and reports.is_of_one:
+                blocks += [f"#### {name} of {escaped(more.row['partition'])}", markdown(more)]
+    if reports.present and not reports.is_of_one:
+        blocks.append(
+            "*oplake report --user ID tells the evaluation and the plan of a user, too; so does --html FILE.*"
+        )
     if reports.absent:
         blocks.append(escaped(f"Not seen: {', '.join(reports.absent)}."))
     written = [report for report in reports.errors if content.is_written(report)]

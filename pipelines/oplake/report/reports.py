@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -10,11 +10,19 @@ from typing import Any
 import duckdb
 
 from oplake.lake.spec import check_name
-from oplake.report.content import Report, is_written
+from oplake.report.content import Report
 from oplake.synthesis.tables import daily_reports, error_analyses, lake_report, meta_evaluations, meta_plans
 from oplake.synthesis.writing import OVER_BUDGET, OVER_CAP, Writing
 
 STAGES = "users.plan_stages"
+LEFT_OUT = (
+    (daily_reports.WRITING, "user", "a report"),
+    (meta_evaluations.WRITING, "user", "an evaluation"),
+    (meta_plans.WRITING, "user", "a plan"),
+    (error_analyses.WRITING, "error pattern", "an analysis"),
+)
+"""What may have to wait, and how that is told."""
+
 ADVICE = "`oplake write` writes what is due"
 
 
@@ -50,6 +58,7 @@ class Reports:
     team: Report | None
     users: tuple[UserReports, ...]
     errors: tuple[Report, ...]
+    left_out: tuple[str, ...] = ()  # of whom nothing is written yet, in sentences
     is_of_one: bool = False  # whether one user was asked for
 
     @property
@@ -63,19 +72,6 @@ class Reports:
     def absent(self) -> list[str]:
         """The users who were not there."""
         return [user.user_id for user in self.users if user.is_absent and not self.is_of_one]
-
-    @property
-    def left_out(self) -> list[str]:
-        """How many users have no report yet, by the reason; and how many error patterns no analysis."""
-        waiting = (user.report.row["status"] for user in self.users if user.report and _waits(user.report))
-        said = [
-            f"{count:,} {'user has' if count == 1 else 'users have'} no report ({why})"
-            for why, count in sorted(Counter(waiting).items())
-        ]
-        errors = sum(not is_written(each) for each in self.errors)
-        if errors:
-            said.append(f"{errors:,} error {'pattern has' if errors == 1 else 'patterns have'} no analysis")
-        return said
 
 
 def _waits(report: Report) -> bool:
@@ -97,16 +93,14 @@ def reports_of(connection: duckdb.DuckDBPyConnection, day: date | None = None, u
     mine = asked.by_user(daily_reports.WRITING, day)
     evaluations = asked.latest_by_user(meta_evaluations.WRITING, day)
     # A Monday's plan is made of what was reported up to the day before.
-    plans = asked.latest_by_user(meta_plans.WRITING, day + timedelta(days=1))
+    plans = asked.with_endings(asked.latest_by_user(meta_plans.WRITING, day + timedelta(days=1)))
     users = {user_id} if user_id else set(mine)
     found = Reports(
         day,
         None if user_id else next(iter(asked.of_day(lake_report.WRITING, day)), None),
-        tuple(
-            UserReports(user, mine.get(user), evaluations.get(user), asked.with_endings(plans.get(user)))
-            for user in sorted(users)
-        ),
+        tuple(UserReports(user, mine.get(user), evaluations.get(user), plans.get(user)) for user in sorted(users)),
         () if user_id else tuple(asked.of_day(error_analyses.WRITING, day)),
+        tuple(asked.left_out(day)),
         is_of_one=user_id is not None,
     )
     if not (found.team or found.errors or any(user.all for user in found.users)):
@@ -147,25 +141,34 @@ class _Asked:
         """
         return {row["user_id"]: Report(what, row) for row in self._rows(what.name, query, day=day)}
 
-    def with_endings(self, plan: Report | None) -> Report | None:
-        """A plan whose stages say when they are due and what became of them."""
-        if plan is None or not plan.row["stages"]:
-            return plan
-        query = "FROM {table} WHERE user_id = $whose AND planned_on = $day ORDER BY position"
-        endings = self._rows(STAGES, query, whose=plan.row["user_id"], day=plan.row["day"])
-        stages = [
-            {
-                "name": stage["name"],
-                "sub_goals": stage["sub_goals"],
-                "due": f"{ending['begins_on']} to {ending['expected_on']}",
-                "state": f"{ending['ending']} on {ending['ended_on']}"
-                if ending["ending"]
-                else f"going on, until {ending['expires_on']} at most",
-                "failure_strategy": stage["failure_strategy"],
-            }
-            for stage, ending in zip(plan.row["stages"], endings, strict=False)
-        ]
-        return Report(plan.what, {**plan.row, "stages": stages or plan.row["stages"]})
+    def left_out(self, day: date) -> Iterator[str]:
+        """How many users, and how many error patterns, wait for room or money, by what they wait for."""
+        query = """
+            SELECT status, count(*) AS waiting FROM (
+                SELECT DISTINCT status, {key} FROM {table} WHERE day = $day AND {user} AND status LIKE 'skipped%'
+            )
+            GROUP BY status ORDER BY status
+        """
+        for what, noun, lacking in LEFT_OUT:
+            if self.user_id and "user_id" not in what.key:
+                continue
+            key = ", ".join(what.key)
+            for row in self._rows(what.name, query.replace("{key}", key), day=day):
+                plural = "" if row["waiting"] == 1 else "s"
+                yield f"{row['waiting']:,} {noun}{plural} without {lacking} ({row['status']})"
+
+    def with_endings(self, plans: Mapping[str, Report]) -> dict[str, Report]:
+        """Plans whose stages say when they are due and what became of them."""
+        rows = self._rows(STAGES, "FROM {table} WHERE {user}") if plans else []
+        endings = {(row["user_id"], row["planned_on"], row["position"]): row for row in rows}
+        found = {}
+        for user, plan in plans.items():
+            stages = [
+                _with_ending(stage, endings.get((user, plan.row["day"], position)))
+                for position, stage in enumerate(plan.row["stages"] or ())
+            ]
+            found[user] = Report(plan.what, {**plan.row, "stages": stages})
+        return found
 
     def _rows(self, table: str, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a table; none where it was never made."""
@@ -179,3 +182,18 @@ class _Asked:
         asked = self.connection.sql(query.format(table=table, user=user), params=parameters or None)
         rows: list[dict[str, Any]] = asked.to_arrow_table().to_pylist()
         return rows
+
+
+def _with_ending(stage: Mapping[str, Any], ending: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """A stage of a plan with its days, where they are known yet, in the place of their numbers."""
+    if ending is None:
+        return stage
+    state = f"{ending['ending']} on {ending['ended_on']}" if ending["ending"] else "going on"
+    days = {
+        "due": f"{ending['begins_on']} to {ending['expected_on']}",
+        "given_up_after": ending["expires_on"],
+        "state": state,
+    }
+    return (
+        {name: stage[name] for name in ("name", "sub_goals")} | days | {"failure_strategy": stage["failure_strategy"]}
+    )

@@ -38,7 +38,7 @@ from oplake.synthesis.errors import SynthesisError
 from oplake.synthesis.facts import facts_of
 from oplake.synthesis.grounding import ungrounded
 from oplake.synthesis.memory import SOURCE, Memory
-from oplake.synthesis.prompts import version_of
+from oplake.synthesis.prompts import render, version_of
 from oplake.synthesis.writing import COST_PLACES, Partition, Subject, Writing
 
 LOCK = "synthesis.lock"
@@ -221,6 +221,8 @@ class Writer:
         texts = {name: value for name, value in said.items() if not _is_choice(what.schema, name)}
         found = claims(texts)
         evidence = [*subject.evidence, *(writing.Evidence(*each) for each in answer.evidence)]
+        given = {name: value for name, value in subject.facts.items() if name != writing.CHARTED}
+        asked = [render(what.prompt, task.facts).text] if texts else []  # "the seven days before" is the prompt's own
         return {
             **said,
             **_given(subject, evidence),
@@ -230,7 +232,7 @@ class Writer:
             "provider": answer.provider or None,
             "claims": found,
             "unknown_cites": unknown(found, {each.cite for each in evidence}),
-            "ungrounded_numbers": ungrounded(texts, subject.facts, answer.results),
+            "ungrounded_numbers": ungrounded(texts, given, [*asked, *answer.results]),
             "injection_flags": answer.injection_flags,
             "score": answer.score,
             "reasons": answer.reasons,

@@ -27,6 +27,9 @@ OVER_BUDGET, OVER_CAP = "skipped: budget", "skipped: cap"
 ANSWERED = frozenset({OK, RAW})
 """Statuses of rows that stand. All others are tried again for as long as their partition is."""
 
+CHARTED = "series"
+"""The fact that holds the days before for charts. No author is shown it, so no number is grounded by it."""
+
 SETTLED = timedelta(hours=6, minutes=15)  # after a day's end its last actions are closed, and its tables final
 COST_PLACES = 9  # of a dollar, as of all costs
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from oplake.settings import Settings
 from oplake.synthesis.facts import Facts
-from oplake.synthesis.writing import Evidence, Partition, Subject, Writing, whole_day, written_spec
+from oplake.synthesis.writing import CHARTED, Evidence, Partition, Subject, Writing, whole_day, written_spec
 
 WEEK = 7  # days before, which a day is held against
 CHANGES = 5  # figures that differ most from their week; more than five changes are none
@@ -127,7 +127,7 @@ def subjects(facts: Facts, partition: Partition, settings: Settings) -> list[Sub
         "error_patterns": patterns,
         "budget_breaches": breaches,
         "left_out_users": left_out,
-        "series": series,
+        CHARTED: series,
     }
     return [Subject(key={}, facts=known, plain=_plain(figures, patterns, breaches), evidence=tuple(evidence), weight=1)]
 
