@@ -58,6 +58,7 @@ def page(reports: Reports, charts: Sequence[Chart] = ()) -> str:
 
     return _template().render(
         day=reports.day,
+        is_of_one=reports.is_of_one,
         left_out=reports.left_out,
         team=view(reports.team),
         charts=[(chart, Markup(chart.svg)) for chart in charts],  # noqa: S704  # drawn by vl-convert, which escapes
