@@ -55,6 +55,18 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(
         default=None, description="What clients of `oplake serve` must send; needed on any address but loopback."
     )
+    reports_kept: timedelta = Field(
+        default=timedelta(days=90), ge=timedelta(days=1), description="Written reports of older days are removed."
+    )
+    notes_kept: timedelta | None = Field(
+        default=None,
+        ge=timedelta(days=1),
+        description="Notes of older days are removed, from landing and its archive too; none: they are kept. What was "
+        "made of them stays.",
+    )
+    operations_kept: timedelta | None = Field(
+        default=None, ge=timedelta(days=1), description="The same for operations, the events `op`."
+    )
     runs_kept: timedelta = Field(default=timedelta(days=30), description="Dagster runs older than this are purged.")
 
     playbook_probation: int = Field(

@@ -257,6 +257,22 @@ def test_one_day_by_name_takes_every_model_that_has_days() -> None:
     assert of_day([], FIRST) is None
 
 
+def test_days_made_of_what_is_not_kept_are_left_alone_and_what_reads_them_is_not() -> None:
+    """To make them again would be to change them in silence: some of their input is gone."""
+    wide = M("a.week", frozenset({"landed.steps"}), (-2, 0))
+    models, kept_from, book = [*CHAIN, wide], {"landed.steps": SPAN[3]}, Book()
+    for table in ("landed.begun", "landed.steps"):
+        book.write(table, SPAN[:6])
+    carry_out(models, book, find(models, book))
+    made = carry_out(models, book, find(models, book, everything=True, kept_from=kept_from))
+    assert sorted(made["a.steps"], key=str) == SPAN[3:6]
+    assert sorted(made["a.week"], key=str) == [SPAN[5]]
+    assert sorted(made["a.credits"], key=str) == SPAN[:6]
+    one = of_day(models, SPAN[2], kept_from)
+    assert one is not None
+    assert one.models == ("a.credits",)
+
+
 def test_all_from_a_day_on_is_made_again_and_nothing_before_it() -> None:
     book = worked(SPAN[:5])
     made = carry_out(PRICED, book, find(PRICED, book, since=SPAN[3]))

@@ -619,6 +619,8 @@ def upkeep() -> None:
         f"Archived {len(report.archived)} segments, put the files of {sum(report.compacted.values())} days together, "
         f"deleted {sum(report.vacuumed.values())} files of old versions and {purged} runs of Dagster."
     )
+    for table, count in report.expired.items():
+        remark(f"Removed {counted(count, 'row')} of {table}, not kept any longer.")
     problems = [f"{each.path}: {each.problem}" for each in report.damages]
     problems += [f"{table}: {reason}" for table, reason in report.failures.items()]
     if problems:
@@ -654,7 +656,8 @@ def forget(
     if not theirs and not is_interrupted(home):
         remark(f"Nothing in {home.home} is theirs or names them.")
         return
-    _tell_theirs(theirs)
+    if theirs:
+        _tell_theirs(theirs)
     if dry_run:
         return
     if not yes and not typer.confirm("Remove all of it for good?", err=True):

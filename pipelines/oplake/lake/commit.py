@@ -26,7 +26,7 @@ _WATERMARK = "oplake.watermark"
 
 _INPUTS_OF = msgspec.json.Decoder(dict[str, int])  # there are thousands to read in every run
 
-APPEND, REPLACE, UNKNOWN = "append", "replace", "unknown"
+APPEND, REPLACE, REMOVE, UNKNOWN = "append", "replace", "remove", "unknown"
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class Commit:
     `days` has the rows that each touched day got: what an append added, what a replacement left, 0 included. It is
     empty for tables without days. `is_whole` says that the commit stands for every day, listed or not: it replaced the
     whole table, or the table has no days, or (operation `unknown`) its log was cleaned before anyone read it.
+
+    A commit `remove` left what is not to be kept any longer out. To the ledger nothing happened: what was made of those
+    rows stays as it is.
     """
 
     table: str

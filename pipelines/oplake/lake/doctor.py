@@ -18,7 +18,7 @@ import duckdb
 from deltalake.exceptions import DeltaError
 
 from oplake.lake.archive import Archive, Archived, file_sha256
-from oplake.lake.commit import APPEND, REPLACE, Commit
+from oplake.lake.commit import APPEND, REMOVE, REPLACE, Commit
 from oplake.lake.engine import engine
 from oplake.lake.errors import LakeError
 from oplake.lake.forget import PLAN
@@ -288,8 +288,8 @@ def _examine_commits(lake: Lake, name: str, version: int) -> Iterator[Finding]:
 
 def _expected_rows(commits: list[Commit]) -> dict[date, int] | None:
     """Rows by day as the commits tell; None where they do not reach back to a beginning."""
-    begins = [n for n, commit in enumerate(commits) if commit.operation == REPLACE and commit.is_whole]
-    if not begins and any(commit.operation not in (APPEND, REPLACE) for commit in commits):
+    begins = [n for n, commit in enumerate(commits) if commit.operation in (REPLACE, REMOVE) and commit.is_whole]
+    if not begins and any(commit.operation not in (APPEND, REPLACE, REMOVE) for commit in commits):
         return None
     rows: dict[date, int] = {}
     for commit in commits[begins[-1] if begins else 0 :]:

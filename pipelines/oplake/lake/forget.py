@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 
@@ -29,8 +29,10 @@ from oplake.lake.engine import SPILL, engine
 from oplake.lake.errors import LakeError
 from oplake.lake.ingest import ingest_lock
 from oplake.lake.journal import FILE as JOURNAL
-from oplake.lake.parquet import GROUP_ROWS
 from oplake.lake.rebuild import BESIDE, make_anew
+from oplake.lake.retention import FILE as KEPT_FROM
+from oplake.lake.retention import WORK as EXPIRING
+from oplake.lake.sorted_rows import sorted_rows
 from oplake.lake.tables import Lake
 from oplake.landing.person import NEUTRAL, Known, Person, Search
 from oplake.landing.rewrite import is_touched, lines, mend, rewrite
@@ -233,16 +235,13 @@ def _rewrite_archive(settings: Settings, person: Person) -> Iterator[str]:
         shutil.rmtree(work)
 
 
-def _carry_over(settings: Settings, person: Person, old: Lake, new: Lake, name: str) -> None:
-    """Brings a table into the new lake, without what is theirs."""
+def _carry_over(settings: Settings, person: Person, old: Lake, new: Lake, name: str, stop: date | None) -> None:
+    """Brings the rows of a table up to a day into the new lake, without what is theirs."""
     spec = old.spec(name)
     new.create(spec)
-    with engine(settings) as connection:
-        order = f" ORDER BY {spec.order_sql}" if spec.order_sql else ""
-        reader = connection.sql(old.relation_sql(name) + order).to_arrow_reader(GROUP_ROWS)
-        scrubbed = (_scrubbed(batch.cast(spec.arrow_schema), person) for batch in reader)
-        rows = pa.RecordBatchReader.from_batches(spec.arrow_schema, scrubbed)
-        new.replace(name, lambda: rows, start=None, stop=None)
+    scrubbed = (_scrubbed(batch, person) for batch in sorted_rows(settings, spec, old, stop=stop))
+    rows = pa.RecordBatchReader.from_batches(spec.arrow_schema, scrubbed)
+    new.replace(name, lambda: rows, start=None, stop=None)
 
 
 def _scrubbed(batch: pa.RecordBatch, person: Person) -> pa.RecordBatch:
@@ -293,7 +292,7 @@ def _is_ours(settings: Settings, path: Path) -> bool:
         return True
     if settings.home / SPILL in path.parents or path.relative_to(settings.home).parts[0].startswith(".spill-"):
         return True  # of a query that is under way
-    if path.name in {PLAN, JOURNAL, MANIFEST} or path == settings.views:
+    if path.name in {PLAN, JOURNAL, MANIFEST, KEPT_FROM} or path == settings.views:
         return True
     with path.open("rb") as file:
         return file.read(16) == b"SQLite format 3\0" or path.name.endswith(("-wal", "-shm"))
@@ -302,6 +301,7 @@ def _is_ours(settings: Settings, path: Path) -> bool:
 def _clear(settings: Settings) -> None:
     """Removes what interrupted work may have left of anybody's events."""
     shutil.rmtree(settings.home / WORK, ignore_errors=True)
+    shutil.rmtree(settings.home / EXPIRING, ignore_errors=True)
     shutil.rmtree(settings.lake.with_name(f".{settings.lake.name}-ingest"), ignore_errors=True)
     for path in settings.archive.glob(f"*/*{PACKED}.tmp"):
         path.unlink()

@@ -22,7 +22,7 @@ import pyarrow as pa
 import stamina
 
 from oplake.lake import delta_log
-from oplake.lake.commit import Commit, inputs_of, inputs_text, provenance
+from oplake.lake.commit import REMOVE, Commit, inputs_of, inputs_text, provenance
 from oplake.lake.errors import LakeError, LogBroken, Overtaken
 from oplake.lake.landed import INGESTED, LANDED, SEGMENTS, TIME, WATERMARK
 from oplake.lake.spec import DAY, Column, TableSpec, literal
@@ -49,7 +49,12 @@ ARRIVALS = TableSpec(
         Column(DAY, pa.date32(), "the day touched; null for the table as a whole"),
         Column("row_count", pa.int64(), "rows added to the day, or left there by a replacement", is_nullable=False),
         Column("committed_at", TIME, "when it was committed, in UTC", is_nullable=False),
-        Column("operation", pa.string(), "append, replace, or unknown when the log was cleaned", is_nullable=False),
+        Column(
+            "operation",
+            pa.string(),
+            "append, replace, remove (retention), or unknown when the log was cleaned",
+            is_nullable=False,
+        ),
         Column("code_version", pa.string(), "hash of the SQL that made the rows; null for what was ingested"),
         Column("inputs", pa.string(), "the version read of each table (JSON)", is_nullable=False),
         Column("watermark", TIME, "nothing received before this was missing from what was read"),
@@ -90,6 +95,8 @@ class Ledger:
         whole: dict[str, Commit] = {}
         newest: dict[str, Commit] = {}
         for commit in sorted(commits, key=lambda each: each.version):
+            if commit.operation == REMOVE:
+                continue
             by_day[commit.table].update(dict.fromkeys(commit.days, commit))
             newest[commit.table] = commit
             if commit.is_whole:
@@ -312,7 +319,10 @@ def _published_commits(lake: Lake, connection: duckdb.DuckDBPyConnection, versio
         return []
     rows = connection.execute(f"""
         WITH arrivals AS ({lake.relation_sql(ARRIVALS.name, as_of=version)}),
-        newest AS (SELECT table_name, max(version) AS version FROM arrivals GROUP BY table_name, day)
+        newest AS (
+            SELECT table_name, max(version) AS version FROM arrivals
+            WHERE operation <> {literal(REMOVE)} GROUP BY table_name, day
+        )
         SELECT
             table_name,
             version,

@@ -8,25 +8,24 @@ without Dagster, once over all days: a year of them costs minutes there, nearly 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from oplake.given import write
 from oplake.lake.archive import Archive, Damage
 from oplake.lake.catalog import publish_views
-from oplake.lake.engine import engine
 from oplake.lake.errors import LakeError, SchemaChanged
 from oplake.lake.ingest import APP, IngestReport, Intake, Listener, ingest_lock
 from oplake.lake.landed import INGESTED, SEGMENTS, WATERMARK
 from oplake.lake.ledger import ARRIVALS, publish_arrivals, read_ledger
-from oplake.lake.parquet import GROUP_ROWS
 from oplake.lake.remains import GO_ON, Remains, find_losses
+from oplake.lake.retention import read_kept_from, trim_reports
+from oplake.lake.sorted_rows import sorted_rows
 from oplake.lake.spec import TableSpec
 from oplake.lake.tables import Lake
 from oplake.lake.watermark import publish_watermark
@@ -102,6 +101,7 @@ def rebuild(
             shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
         _renew_arrivals(lake, is_anew=bool(broken))
         _build_models(settings, lake, models, now, report.watermark, in_place)
+        trim_reports(settings, lake, now=now)
     publish_views(settings)
     republish(settings, lake)
     return RebuildReport(report, rows, tuple(lost))
@@ -111,7 +111,7 @@ def make_anew(
     settings: Settings,
     *,
     now: datetime,
-    carry_over: Callable[[Lake, Lake, str], None],
+    carry_over: Callable[[Lake, Lake, str, date | None], None],
     progress: Listener | None = None,
     on_table: Callable[[str, int], None] | None = None,
 ) -> RebuildReport:
@@ -124,8 +124,9 @@ def make_anew(
     Args:
         settings: Where landing and lake are.
         now: The present time.
-        carry_over: Called with the old lake, the new one and the name of each table that nobody makes: neither ingest
-            nor a model.
+        carry_over: Called with the old lake, the new one, the name of a table and a day, for the rows up to that day
+            (None: all of them) that nothing makes again: those of tables without a model, and what was made of rows
+            that are not kept any longer.
         progress: Called after every durable step of reading landing.
         on_table: Called with the name and the rows of each table when it is made.
 
@@ -133,6 +134,9 @@ def make_anew(
         LakeError: Landing or the archive is not whole: nothing was replaced. The message lists what is lost.
         ModelError: A model cannot be loaded or computed; nothing was replaced.
     """
+    from oplake.orchestration.staleness import first_makeable
+    from oplake.orchestration.work import SOURCES
+
     models = _models()
     rows: dict[str, int] = {}
     in_place = _counting(rows, on_table)
@@ -145,12 +149,19 @@ def make_anew(
         for spec in INGESTED:
             in_place(spec.name, lake.size(spec.name).row_count)
         _restore(settings, lake, now, in_place)
+        old = Lake(settings.lake)
+        standing = {*old.names()}
+        kept_from = read_kept_from(settings.landing)
+        for model in models:
+            first = first_makeable(model, kept_from, date.min)
+            if model.name in standing and model.partition is not None and first > date.min:
+                carry_over(old, lake, model.name, first - timedelta(days=1))
+        made = {spec.name for spec in SOURCES} | {model.name for model in models}
+        for name in sorted(standing - made):
+            carry_over(old, lake, name, None)
         publish_arrivals(lake)
         _build_models(settings, lake, models, now, report.watermark, in_place)
-        old = Lake(settings.lake)
-        for name in sorted({*old.names()} - {*lake.names()} - {model.name for model in models}):
-            carry_over(old, lake, name)
-        publish_arrivals(lake)
+        trim_reports(settings, lake, now=now)
         if settings.lake.exists():
             settings.lake.rename(folder / OLD)
         lake.root.rename(settings.lake)
@@ -235,21 +246,7 @@ def _put_in_place(settings: Settings, spec: TableSpec, beside: Lake, lake: Lake,
     if spec is SEGMENTS and (lake.transaction(spec.name, APP) or 0) < done:
         # Before the rows: should we die in between, what is there twice is found to be there.
         lake.append(spec.name, spec.arrow_schema.empty_table(), transactions={APP: done})
-    days: list[date | None] = [*beside.rows_per_day(spec.name)] if spec.partition_by_day else [None]
-
-    def batches() -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(spec.arrow_schema, _sorted_days(settings, spec, beside, days))
-
-    return lake.replace(spec.name, batches, start=None, stop=None).row_count
-
-
-def _sorted_days(settings: Settings, spec: TableSpec, lake: Lake, days: list[date | None]) -> Iterator[pa.RecordBatch]:
-    """The rows of a table a day at a time, which is as much as has to be sorted at once."""
-    with engine(settings) as connection:
-        for day in days:
-            query = f"{lake.relation_sql(spec.name, start=day, stop=day)} ORDER BY {spec.order_sql}"
-            for batch in connection.sql(query).to_arrow_reader(GROUP_ROWS):
-                yield batch.cast(spec.arrow_schema)
+    return lake.replace(spec.name, lambda: sorted_rows(settings, spec, beside), start=None, stop=None).row_count
 
 
 def _stand(lake: Lake, spec: TableSpec) -> bool:
@@ -278,16 +275,22 @@ def _build_models(
     A run is asked which those are, so that it finds nothing left to do afterwards.
     """
     from oplake.models.build import build
+    from oplake.orchestration.staleness import first_makeable
     from oplake.orchestration.work import find_stale, given_to
 
     for given in given_to(settings, models):
         in_place(given.name, write(lake, given).row_count)
     refreshes = find_stale(settings, models, read_ledger(lake), now=now, everything=True)
+    kept_from = read_kept_from(settings.landing)
+    begin = min((refresh.start for refresh in refreshes if refresh.start), default=settings.first_day)
     for model in models:
         mine = [refresh for refresh in refreshes if model.name in refresh.models]
         if not mine:
             continue
         start = min((refresh.start for refresh in mine if refresh.start), default=None)
+        if start is not None and model.dependencies & kept_from.keys():
+            # What it reads is made over all days; from the first that it can make on, no gap is left to be made later.
+            start = min(start, first_makeable(model, kept_from, begin))
         stop = max((refresh.stop for refresh in mine if refresh.stop), default=None)
         built = build(lake, model, start=start, stop=stop, settings=settings, watermark=watermark)
         in_place(model.name, built.rows)

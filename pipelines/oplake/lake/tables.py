@@ -31,7 +31,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from oplake.lake import delta_log
-from oplake.lake.commit import APPEND, REPLACE, UNKNOWN, Commit, facts, read_commit
+from oplake.lake.commit import APPEND, REMOVE, REPLACE, UNKNOWN, Commit, facts, read_commit
 from oplake.lake.delta_spec import COMMENT, check_reachable, field_of, is_grown, properties_of, spec_of
 from oplake.lake.errors import BadRows, LakeBusy, LakeError, LogBroken, Overtaken, TableMissing, VersionMissing
 from oplake.lake.parquet import Batches, DataFile, write_files
@@ -296,6 +296,7 @@ class Lake:
         stop: date | None,
         transactions: Mapping[str, int] | None = None,
         metadata: Mapping[str, str] | None = None,
+        is_removal: bool = False,
     ) -> Replaced:
         """Put rows in the place of all rows of the days `start..stop` (both included), or of the whole table, at once.
 
@@ -310,6 +311,7 @@ class Lake:
             stop: Last day to replace.
             transactions: Application transactions to commit with the rows: id to version, which must grow.
             metadata: More to say in the commit; see `commit.provenance`.
+            is_removal: Whether rows are only left out that are not to be kept any longer: see `commit.Commit`.
 
         Raises:
             TableMissing: There is no such table.
@@ -326,7 +328,8 @@ class Lake:
         if start is not None and stop is not None and start > stop:
             raise LakeError(f"{name}: the first day to replace, {start}, is after the last, {stop}")
         files = write_files(self.folder(name), spec, batches(), start=start, stop=stop)
-        commit = _Commit(REPLACE, start, stop, files, dict(transactions or {}), dict(metadata or {}))
+        operation = REMOVE if is_removal else REPLACE
+        commit = _Commit(operation, start, stop, files, dict(transactions or {}), dict(metadata or {}))
         version, days = self._commit(spec, commit)
         return Replaced(version, days, sum(file.row_count for file in files))
 
@@ -442,7 +445,7 @@ class Lake:
             commit.operation,
             days,
             row_count=sum(file.row_count for file in commit.files),
-            is_whole=not spec.partition_by_day or (commit.operation == REPLACE and commit.start is None),
+            is_whole=not spec.partition_by_day or (commit.operation != APPEND and commit.start is None),
         )
         try:
             delta.create_write_transaction(

@@ -1,7 +1,7 @@
 """Looking after the lake: small files into large ones, old versions off the disk, segments into the archive.
 
-None of it changes a row, and all of it can be left out for months. Dagster's own records are looked after by
-`orchestration`, which calls this too.
+What is only kept so long goes, too (`retention`). None of the rest changes a row, and all of it can be left out for
+months. Dagster's own records are looked after by `orchestration`, which calls this too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from oplake.lake.errors import LakeError
 from oplake.lake.ingest import ingest_lock
 from oplake.lake.journal import Piece, covered
 from oplake.lake.landed import SEGMENTS
+from oplake.lake.ledger import publish_arrivals
 from oplake.lake.parquet import FILE_BYTES, GROUP_ROWS
+from oplake.lake.retention import expire, trim_reports
 from oplake.lake.tables import Lake
 from oplake.landing.segments import segments
 from oplake.settings import Settings
@@ -37,13 +39,15 @@ class UpkeepReport:
 
     compacted: dict[str, int]  # days (or whole tables) whose files were put together, by table
     vacuumed: dict[str, int]  # files deleted, by table
+    expired: dict[str, int]  # rows that were not to be kept any longer, by table
     archived: tuple[str, ...]  # segments moved
     damages: tuple[Damage, ...]  # segments that are not what they were; they stay where they are
     failures: dict[str, str]  # tables (or the views) that could not be looked after, and why; see `oplake doctor`
 
 
 def upkeep(settings: Settings, *, now: datetime) -> UpkeepReport:
-    """Archives what was taken in, compacts and vacuums every table, checks the archive, publishes fresh views.
+    """Archives what was taken in, removes what is only kept so long, compacts and vacuums every table, checks the
+    archive, publishes fresh views.
 
     Where many commits came since a table's last checkpoint, another is made, so that it opens as fast as ever. One
     table that is broken does not keep the others from it.
@@ -62,6 +66,14 @@ def upkeep(settings: Settings, *, now: datetime) -> UpkeepReport:
     failures: dict[str, str] = {}
     with ingest_lock(settings):
         archived, damages = archive(settings, lake, now=now)
+        expired: dict[str, int] = {}
+        for what in (expire, trim_reports):
+            try:
+                expired |= what(settings, lake, now=now)
+            except _BROKEN as error:
+                failures["what is only kept so long"] = str(error)
+        if expired:
+            publish_arrivals(lake)
         Archive(settings.archive).relist()
         damages += list(Archive(settings.archive).damages())
         for name in lake.names():
@@ -78,6 +90,7 @@ def upkeep(settings: Settings, *, now: datetime) -> UpkeepReport:
     return UpkeepReport(
         compacted={name: count for name, count in compacted.items() if count},
         vacuumed={name: count for name, count in vacuumed.items() if count},
+        expired=expired,
         archived=tuple(archived),
         damages=tuple(damages),
         failures=failures,

@@ -17,6 +17,7 @@ from dagster_shared.error import SerializableErrorInfo
 from oplake.given import GIVEN
 from oplake.lake.interrupts import watched
 from oplake.lake.ledger import read_ledger
+from oplake.lake.retention import read_kept_from
 from oplake.lake.tables import Lake
 from oplake.models.model import Models
 from oplake.orchestration.definitions import build_definitions
@@ -152,7 +153,7 @@ def carry_out(
                     settings, models, ledger, now=now, everything=everything, since=since, repriced=repriced
                 )
             if day is not None:
-                one = of_day(models, day)
+                one = of_day(models, day, read_kept_from(settings.landing))
                 refreshes = [*_given_alone(refreshes), *([one] if one else [])]
             runs += _make(desk, refreshes)
         except KeyboardInterrupt:

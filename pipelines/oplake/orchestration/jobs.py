@@ -79,6 +79,7 @@ def _upkeep_job() -> dg.JobDefinition:
         purged = purge(context.instance, before=lakehouse.clock() - lakehouse.settings.runs_kept)
         context.log.info(
             f"compacted {report.compacted}, vacuumed {report.vacuumed}, archived {len(report.archived)} segments, "
+            f"removed {report.expired}, which was only kept so long, "
             f"purged {purged} old runs of Dagster"
         )
         problems = [f"{damage.path}: {damage.problem}" for damage in report.damages]

@@ -22,8 +22,11 @@ import msgspec
 
 from oplake.lake.engine import engine
 from oplake.lake.ledger import ARRIVALS, check_landed, publish_arrivals
+from oplake.lake.retention import read_kept_from
 from oplake.lake.tables import Lake
+from oplake.orchestration.errors import OrchestrationError
 from oplake.orchestration.partitions import key_of
+from oplake.orchestration.staleness import first_makeable
 from oplake.orchestration.work import open_lake
 from oplake.settings import Settings
 
@@ -138,6 +141,12 @@ class Lakehouse:
         """Compute a model's table, or some days of it."""
         from oplake.models.build import build
 
+        first = first_makeable(model, read_kept_from(self.settings.landing), date.min)
+        if start is not None and start < first:
+            raise OrchestrationError(
+                f"{model.name} of {start} stays as it was made: some of what it was made of is not kept any longer. "
+                f"From {first} on it can be made again."
+            )
         self.watch(Step(model.name, start, stop))
         self.has_written = True
         return build(

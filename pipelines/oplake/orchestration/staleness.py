@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from types import MappingProxyType
 from typing import Protocol
 
 PRICES = "sessions.prices"
@@ -25,6 +26,9 @@ by themselves: that is asked for, see `repriced`."""
 
 SOURCE_CHANGED = "what it is made of changed"
 """The reason of a given table that was made before."""
+
+ALL_KEPT: Mapping[str, date] = MappingProxyType({})
+"""Nothing was removed from any table."""
 
 AGAIN = " is made again"
 """How a reason ends that only follows from another."""
@@ -115,13 +119,15 @@ def stale(
     everything: bool = False,
     since: date | None = None,
     repriced: tuple[date, date] | None = None,
+    kept_from: Mapping[str, date] = ALL_KEPT,
 ) -> list[Refresh]:
     """What has to be made again, in an order in which nothing is made before what it reads.
 
     A day of a model is stale when its SQL changed, when a dependency has touched a day of its window in a version newer
     than the one read, when time has passed the instant at which it settles or the watermark that it saw was taken back,
     when it was never made although an input has that day, or when something that it reads is itself stale. Days outside
-    `first_day..last_day` are left alone. A table that reads nothing, being given, is stale when it was never made, or
+    `first_day..last_day` are left alone, and so are those that would be made of rows that are not kept any longer. A
+    table that reads nothing, being given, is stale when it was never made, or
     when its code version changed; such tables come first, in a run of their own.
 
     Args:
@@ -132,6 +138,7 @@ def stale(
         everything: Take every day that has input for stale, whatever the ledger says.
         since: The same for the days from this one on.
         repriced: First and last day for which models that read prices are stale as well.
+        kept_from: Of tables whose rows are only kept so long, the first day that they have whole.
     """
     ordered = list(models)
     touched = _Touched(ledger)
@@ -139,12 +146,19 @@ def stale(
     for model in ordered:
         causes = _causes(model, touched, todo, everything=everything, since=since, repriced=repriced)
         if model.partition is not None:
-            causes = {day: why for day, why in causes.items() if day is not None and first_day <= day <= last_day}
+            begin = first_makeable(model, kept_from, first_day)
+            causes = {day: why for day, why in causes.items() if day is not None and begin <= day <= last_day}
         if causes:
             todo[model.name] = causes
     given = {model.name: todo.pop(model.name) for model in ordered if not model.dependencies and model.name in todo}
     first = [Refresh(tuple(given), None, None, tuple(why[None] for why in given.values()))] if given else []
     return first + _refreshes(ordered, todo)
+
+
+def first_makeable(model: ModelLike, kept_from: Mapping[str, date], first_day: date) -> date:
+    """The first day that can be made of all that it reads; what is before stays as it was made."""
+    begins = [kept_from[table] - model.window_of(table)[0] * ONE_DAY for table in model.dependencies & kept_from.keys()]
+    return max([first_day, *begins])
 
 
 def last_day(now: datetime) -> date:
@@ -172,9 +186,12 @@ def is_due(models: Iterable[ModelLike], ledger: LedgerLike, *, now: datetime) ->
     return False
 
 
-def of_day(models: Iterable[ModelLike], day: date) -> Refresh | None:
-    """That one day of every model that has days, stale or not; None when there is no such model."""
-    names = tuple(model.name for model in models if model.partition is not None)
+def of_day(models: Iterable[ModelLike], day: date, kept_from: Mapping[str, date] = ALL_KEPT) -> Refresh | None:
+    """That one day of every model that has days and can be made of all that it reads, stale or not; None when there is
+    no such model."""
+    names = tuple(
+        model.name for model in models if model.partition is not None and first_makeable(model, kept_from, day) <= day
+    )
     return Refresh(names, day, day, (f"{day} was asked for",)) if names else None
 
 

@@ -15,6 +15,7 @@ import duckdb
 from oplake.given import GIVEN, Given, given_tables
 from oplake.lake.landed import INGESTED, SEGMENTS
 from oplake.lake.ledger import ARRIVALS, Ledger, read_ledger
+from oplake.lake.retention import read_kept_from
 from oplake.lake.tables import Lake
 from oplake.landing.segments import segments
 from oplake.models.kept import kept_models
@@ -106,6 +107,7 @@ def find_stale(
         everything=everything,
         since=since,
         repriced=repriced,
+        kept_from=read_kept_from(settings.landing),
     )
 
 
