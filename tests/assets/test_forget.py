@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -262,6 +263,46 @@ def test_a_lake_whose_name_was_taken_is_put_back(settings: Settings) -> None:
     forgotten(settings)
     assert len(rows(settings, spec.name)) == 1
     assert not (settings.home / BESIDE).exists()
+
+
+def test_what_cannot_be_cleaned_is_told(settings: Settings) -> None:
+    land(settings, ANNS)
+    land_bytes(settings, step(1) + b"\n", name=f"20260105T130000.000000Z-found.{ANN}-000001")
+    take_in(settings)
+    (settings.home / "picture").write_bytes(b"\xff\x00" + ANN.encode())
+    (settings.home / "backup.parquet").write_bytes(b"PAR1")
+    (settings.home / "journal.txt").write_text("nothing of hers")
+    left = {path.name for path in forgotten(settings).left}
+    assert {"picture", "backup.parquet", f"20260105T130000.000000Z-found.{ANN}-000001.jsonl"} <= left
+    assert "journal.txt" not in left
+
+
+def test_a_table_that_nobody_makes_and_nobody_can_read_stops_it(settings: Settings) -> None:
+    """To leave it out in silence would be to lose it."""
+    spec = with_a_table_of_nobody(settings)
+    for file in Lake(settings.lake).files(spec.name):
+        Path(file).unlink()
+    with pytest.raises(LakeError, match=r"Move .*old_reports away"):
+        forgotten(settings)
+    shutil.rmtree(Lake(settings.lake).folder(spec.name))
+    forgotten(settings)
+    assert traces(settings.home) == []
+
+
+def test_dagster_may_have_its_records_open(settings: Settings) -> None:
+    """As the UI and the daemon have, which go on with them."""
+    land(settings, ANNS)
+    take_in(settings)
+    with open_instance(settings) as instance:
+        for name in ("landed.notes", "landed.ops"):
+            said = f"of {ANN}" if name == "landed.notes" else "of nobody"
+            instance.report_runless_asset_event(dg.AssetMaterialization(key_of(name), description=said))
+        forgotten(settings)
+        assert instance.get_latest_materialization_event(key_of("landed.ops")) is not None
+        assert instance.get_latest_materialization_event(key_of("landed.notes")) is None
+        instance.report_runless_asset_event(dg.AssetMaterialization(key_of("landed.notes"), description="again"))
+        assert instance.get_latest_materialization_event(key_of("landed.notes")) is not None
+    assert traces(settings.home) == []
 
 
 def test_a_file_that_is_followed_is_not_called_after_them(settings: Settings, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 
+import duckdb
 import msgspec
 import pyarrow as pa
 
@@ -202,17 +203,23 @@ def _rows(settings: Settings, known: Known) -> dict[str, int]:
     found: dict[str, int] = {}
     with engine(settings) as connection:
         for name in lake.names():
-            columns = {column.name for column in lake.spec(name).columns}
-            wanted = ["user_id = $user"] * ("user_id" in columns)
-            wanted += ["list_contains($sessions, session_id)"] * ("session_id" in columns)
-            if wanted:
-                query = f"SELECT count(*) FROM ({lake.relation_sql(name)}) WHERE {' OR '.join(wanted)}"
-                values = {"user": known.user, "sessions": sorted(known.sessions)}
-                params = {key: value for key, value in values.items() if f"${key}" in query}
-                [(count,)] = connection.execute(query, params).fetchall()
-                if count:
-                    found[name] = int(count)
+            with suppress(LakeError, duckdb.Error):  # what cannot be read is made anew all the same
+                if count := _count(connection, lake, name, known):
+                    found[name] = count
     return found
+
+
+def _count(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, known: Known) -> int:
+    columns = {column.name for column in lake.spec(name).columns}
+    wanted = ["user_id = $user"] * ("user_id" in columns)
+    wanted += ["list_contains($sessions, session_id)"] * ("session_id" in columns)
+    if not wanted:
+        return 0
+    query = f"SELECT count(*) FROM ({lake.relation_sql(name)}) WHERE {' OR '.join(wanted)}"
+    values = {"user": known.user, "sessions": sorted(known.sessions)}
+    params = {key: value for key, value in values.items() if f"${key}" in query}
+    [(count,)] = connection.execute(query, params).fetchall()
+    return int(count)
 
 
 # -- What is done about it ---------------------------------------------------------------------------------------------
@@ -236,12 +243,23 @@ def _rewrite_archive(settings: Settings, person: Person) -> Iterator[str]:
 
 
 def _carry_over(settings: Settings, person: Person, old: Lake, new: Lake, name: str, stop: date | None) -> None:
-    """Brings the rows of a table up to a day into the new lake, without what is theirs."""
-    spec = old.spec(name)
-    new.create(spec)
-    scrubbed = (_scrubbed(batch, person) for batch in sorted_rows(settings, spec, old, stop=stop))
-    rows = pa.RecordBatchReader.from_batches(spec.arrow_schema, scrubbed)
-    new.replace(name, lambda: rows, start=None, stop=None)
+    """Brings the rows of a table up to a day into the new lake, without what is theirs.
+
+    Raises:
+        LakeError: The table cannot be read.
+    """
+    try:
+        spec = old.spec(name)
+        new.create(spec)
+        scrubbed = (_scrubbed(batch, person) for batch in sorted_rows(settings, spec, old, stop=stop))
+        rows = pa.RecordBatchReader.from_batches(spec.arrow_schema, scrubbed)
+        new.replace(name, lambda: rows, start=None, stop=None)
+    except (LakeError, duckdb.Error, pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise LakeError(
+            f"{name} cannot be read, and nothing makes it again: {reason}. Move {old.folder(name)} away if it is lost, "
+            "and forget again."
+        ) from error
 
 
 def _scrubbed(batch: pa.RecordBatch, person: Person) -> pa.RecordBatch:
