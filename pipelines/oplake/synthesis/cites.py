@@ -17,7 +17,7 @@ CITE = re.compile(rf"\[\s*({_ID}(?:\s*[,;]\s*{_ID})*)\s*\]")
 _SEPARATOR = re.compile(r"\s*[,;]\s*")
 # A sentence ends with a line, or with a mark and all that belongs to it, before anything but a lower-case letter; a
 # number with a dot in it and "e.g. this" end nothing.
-_MARK = r"""[.!?…]+["')\]”’]*"""
+_MARK = r"""(?<![.!?…])[.!?…]++["')\]”’]*"""
 _END = re.compile(rf"(?:{_MARK}(?:\s*{CITE.pattern})*+)(?=\s+[^\sa-z])|\n+")
 _AFTER_MARK = re.compile(rf"{_MARK}(?:\s*{CITE.pattern})+$")
 
