@@ -13,7 +13,7 @@ import dagster as dg
 
 from oplake.lake.spec import TableSpec
 from oplake.models.sql_assets import OWNER, days_of, row_counts, table_metadata
-from oplake.orchestration.llm import LLM_POOL, Llm
+from oplake.orchestration.llm import LLM_POOL, ONLY_DUE, Llm
 from oplake.orchestration.partitions import all_in_one_run, days_read, key_of
 from oplake.orchestration.resources import Lakehouse
 from oplake.synthesis.writing import Writing
@@ -56,7 +56,7 @@ def written(what: Writing, specs: Mapping[str, TableSpec], days: dg.DailyPartiti
         assert start is not None  # it has days
         assert stop is not None
         every = [start + timedelta(days=n) for n in range((stop - start).days + 1)]
-        outcome = llm.write(lakehouse, what, every, specs)
+        outcome = llm.write(lakehouse, what, every, specs, only_due=ONLY_DUE.items() <= context.run.tags.items())
         total = lakehouse.lake.size(what.name).row_count
         for day, rows in outcome.rows.items():
             context.add_asset_metadata(

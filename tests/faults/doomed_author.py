@@ -28,6 +28,7 @@ TASK = Task(
         "week_before_count": 0,
         "trend": None,
         "is_new": True,
+        "days_compared": 7,
         "failures": [],
         "corrections": [],
     },

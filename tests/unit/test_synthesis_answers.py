@@ -17,7 +17,7 @@ from oplake.synthesis.errors import BadPrompt, SynthesisError
 from oplake.synthesis.extractive import TEXT_CHARS, Extractive, central, fill, notes_of
 from oplake.synthesis.grounding import ungrounded
 from oplake.synthesis.injection import fenced, flags, flags_of
-from oplake.synthesis.prompts import FOLDER, render
+from oplake.synthesis.prompts import FOLDER, render, version_of
 from oplake.synthesis.wire import Request
 
 pytestmark = pytest.mark.slow
@@ -225,25 +225,16 @@ def test_the_sandbox_reaches_no_attribute_of_python(monkeypatch: pytest.MonkeyPa
         render("any", {})
 
 
-def test_the_version_follows_the_file() -> None:
-    versions = {render(path.stem, _Anything()).version for path in FOLDER.glob("*.md") if path.stem != "error_analyses"}
-    assert len(versions) == len([path for path in FOLDER.glob("*.md") if path.stem != "error_analyses"])
+def test_the_version_follows_the_file_and_those_that_it_includes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from oplake.synthesis import prompts
 
-
-class _Anything(dict[str, object]):
-    """Facts of every name that the prompts of the loop ask for."""
-
-    def __init__(self) -> None:
-        names = (
-            "message",
-            "problem",
-            "words",
-            "transcript",
-            "facts",
-            "answer",
-            "critique",
-            "tools",
-            "schema",
-            "max_turns",
-        )
-        super().__init__({**dict.fromkeys(names, "x"), "max_turns": 2})
+    names = [path.stem for path in FOLDER.glob("*.md")]
+    assert len({version_of(name) for name in names}) == len(names)
+    before = {name: version_of(name) for name in names}
+    sources = {name: prompts._source(name) for name in names}
+    monkeypatch.setattr(prompts, "_source", lambda name: sources[name] + ("!" if name == "standing" else ""))
+    assert {name for name in names if version_of(name) != before[name]} == {
+        "standing",
+        "daily_reports",
+        "meta_evaluations",
+    }

@@ -83,7 +83,7 @@ def _definitions(
     return dg.Definitions(
         assets=assets,
         jobs=[jobs.ingest, jobs.refresh, jobs.write, jobs.upkeep],
-        schedules=[jobs.daily_upkeep, *build_schedules(jobs, clock)],
+        schedules=[jobs.daily_upkeep, *build_schedules(jobs, settings.first_day, clock)],
         sensors=[
             build_sensor(settings, models, jobs, clock=clock),
             *([build_tail(settings, clock=clock)] if settings.tail else []),

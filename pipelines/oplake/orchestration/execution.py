@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from oplake.models.model import Models
 from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.instance import open_instance
 from oplake.orchestration.jobs import INGEST, QUIET, REFRESH, SEGMENTS, WRITE
-from oplake.orchestration.llm import LLM, Llm
+from oplake.orchestration.llm import LLM, ONLY_DUE, Llm
 from oplake.orchestration.partitions import keys_of, range_tags
 from oplake.orchestration.report import Failure, Made, RunReport
 from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Step, Watch, alive_folder, lakehouse_resource, publish
@@ -87,14 +87,15 @@ class _Desk:
         tables: Sequence[str],
         refresh: Refresh | None = None,
         days: tuple[date, date] | None = None,
+        also: Mapping[str, str] | None = None,
     ) -> Made:
-        """One Dagster run that makes these tables, over the days of the refresh, or those given.
+        """One Dagster run that makes these tables, over the days of the refresh, or those given; `also` are more tags.
 
         Raises:
             KeyboardInterrupt: Somebody pressed Ctrl-C; no table is to blame for what is not made.
         """
         tags = {**TAGS, **(range_tags(refresh.start, refresh.stop) | why(refresh) if refresh else {})}
-        tags |= range_tags(*days) if days else {}
+        tags |= {**(range_tags(*days) if days else {}), **(also or {})}
         began = time.monotonic()
         self._houses.clear()
         result = self._definitions.resolve_job_def(job).execute_in_process(
@@ -168,6 +169,7 @@ def carry_out_rounds(
     models: Models,
     rounds: Sequence[Round],
     *,
+    only_due: bool,
     lake: Lake,
     now: datetime,
     llm: Llm | None,
@@ -185,7 +187,8 @@ def carry_out_rounds(
         bury_abandoned(records, alive_folder(settings), now)
         desk = _Desk(settings, models, lake, records, now, watch, stack.enter_context(watched()), llm)
         try:
-            runs = [desk.execute(WRITE, each.tables, days=(each.start, each.stop)) for each in rounds]
+            also = ONLY_DUE if only_due else {}
+            runs = [desk.execute(WRITE, each.tables, days=(each.start, each.stop), also=also) for each in rounds]
         finally:
             publish(desk.open_house(), records)
         return RunReport(tuple(runs))

@@ -27,6 +27,9 @@ LLM = "llm"
 LLM_POOL = "llm"
 """Their pool, of size 1 (dagster.yaml)."""
 
+ONLY_DUE = {"oplake/only_due": "yes"}
+"""Tag of a run that leaves alone what no schedule would write: of a day that is due, some partitions may be too old."""
+
 PATIENCE = 3600.0  # seconds to wait for another process that writes
 
 
@@ -43,9 +46,15 @@ class Llm:
     outcomes: list[Outcome] = field(default_factory=list, init=False)
 
     def write(
-        self, lakehouse: Lakehouse, what: Writing, days: Iterable[date], specs: Mapping[str, TableSpec]
+        self,
+        lakehouse: Lakehouse,
+        what: Writing,
+        days: Iterable[date],
+        specs: Mapping[str, TableSpec],
+        *,
+        only_due: bool = False,
     ) -> Outcome:
-        """Writes what is missing in some days of a table.
+        """Writes what is missing in some days of a table, or of them what is due.
 
         Raises:
             WriteBusy: Another process was writing for an hour.
@@ -62,7 +71,7 @@ class Llm:
         opened = self.opening(lakehouse) if self.opening else open_calls(settings, lake, clock=clock)
         with only_writer(settings, patience=PATIENCE), opened as calls:
             writer = Writer(settings, lake, calls, lakehouse.connection, specs, clock)
-            outcome = writer.write(what, every, again=self.again)
+            outcome = writer.write(what, every, again=self.again, only_due=only_due)
         self.outcomes.append(outcome)
         return outcome
 

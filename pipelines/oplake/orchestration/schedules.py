@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 import dagster as dg
 
 from oplake.orchestration.jobs import QUIET, Jobs
+from oplake.orchestration.llm import ONLY_DUE
 from oplake.orchestration.partitions import keys_of, range_tags
 from oplake.synthesis.tables import (
     WRITTEN,
@@ -47,22 +48,30 @@ CRONS: dict[str, tuple[str, Sequence[Writing], str]] = {
 assert {what.name for _, several, _ in CRONS.values() for what in several} == {what.name for what in WRITTEN}
 
 
-def build_schedules(jobs: Jobs, clock: Callable[[], datetime]) -> list[dg.ScheduleDefinition]:
+def build_schedules(jobs: Jobs, first_day: date, clock: Callable[[], datetime]) -> list[dg.ScheduleDefinition]:
     """The schedules of all written tables."""
-    return [_schedule(name, cron, several, text, jobs, clock) for name, (cron, several, text) in CRONS.items()]
+    return [
+        _schedule(name, cron, several, text, jobs, first_day, clock) for name, (cron, several, text) in CRONS.items()
+    ]
 
 
 def _schedule(
-    name: str, cron: str, several: Sequence[Writing], text: str, jobs: Jobs, clock: Callable[[], datetime]
+    name: str,
+    cron: str,
+    several: Sequence[Writing],
+    text: str,
+    jobs: Jobs,
+    first_day: date,
+    clock: Callable[[], datetime],
 ) -> dg.ScheduleDefinition:
     def due(_: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        days = sorted({day for what in several for day in what.due_days(clock())})
+        days = sorted({day for what in several for day in what.due_days(clock(), first=first_day)})
         if not days:
             return dg.SkipReason("no day is due")
         return dg.RunRequest(
             asset_selection=keys_of(what.name for what in several),
             run_config=QUIET,
-            tags=range_tags(days[0], days[-1]),
+            tags={**range_tags(days[0], days[-1]), **ONLY_DUE},
         )
 
     return dg.ScheduleDefinition(

@@ -83,6 +83,7 @@ def write(
         settings,
         our_models(settings) if models is None else models,
         todo,
+        only_due=days is None,
         lake=open_lake(settings),
         now=now,
         llm=llm,
@@ -93,7 +94,7 @@ def write(
 
 def _days(what: Writing, days: tuple[date, date] | None, settings: Settings, now: datetime) -> list[date]:
     if days is None:
-        return [day for day in what.due_days(now) if day >= settings.first_day]
+        return what.due_days(now, first=settings.first_day)
     every = [days[0] + timedelta(days=n) for n in range((days[1] - days[0]).days + 1)]
     return [day for day in every if any(partition.end <= now for partition in what.partitions(day))]
 

@@ -16,12 +16,14 @@ import msgspec
 
 from oplake import events
 from oplake.lake.tables import Lake
+from oplake.landing.redaction import hide, redact
+from oplake.landing.shape import json_or_text
 from oplake.landing.writer import utc_now
 from oplake.settings import Settings
 from oplake.synthesis.client import Client, Patience, endpoints
-from oplake.synthesis.errors import ModelError, SynthesisError
+from oplake.synthesis.errors import ModelError
 from oplake.synthesis.extractive import Extractive
-from oplake.synthesis.memory import SOURCE, Memory
+from oplake.synthesis.memory import CLEAN, SOURCE, Memory, clean
 from oplake.synthesis.spending import Budget, Prices
 from oplake.synthesis.wire import NO_TOKENS, Author, Request, Said, Tokens
 
@@ -134,7 +136,7 @@ class Calls:
             **_usage(made),
         }
         if not made.is_cached:
-            call |= {"response": _fitting(made.said), "attempt": made.attempts}
+            call |= {"attempt": made.attempts, CLEAN: {"response": _fitting(_clean(made.said))}}
         landed = self.memory.land(
             [call, *([] if is_replay and made.is_cached else [_turn(request, purpose, made)]), *also]
         )
@@ -142,10 +144,7 @@ class Calls:
             return made
         self.budget.run_usd += made.cost_usd or Decimal()
         assert isinstance(landed[0], events.LlmCall)
-        try:
-            return replace(made, said=_decoder.decode(landed[0].response or ""))  # as landing will serve it: redacted
-        except msgspec.DecodeError as error:
-            raise SynthesisError(f"the answer of {made.model} could not be kept as it was: {error}") from error
+        return replace(made, said=_decoder.decode(landed[0].response or ""))  # as landing will serve it: redacted
 
     def _ask(self, request: Request, purpose: Purpose, key: str) -> Made:
         day = self.memory.now().date()
@@ -232,6 +231,21 @@ def _turn(request: Request, purpose: Purpose, made: Made) -> dict[str, Any]:
 def _usage(made: Made) -> dict[str, Any]:
     charged = 0.0 if made.is_cached else made.charged_usd
     return {**made.tokens._asdict(), "charged_usd": charged, "duration_ms": made.duration_ms}
+
+
+def _clean(said: Said) -> Said:
+    """An answer free of secrets, in which JSON is still JSON."""
+    calls = tuple(msgspec.structs.replace(call, arguments=_clean_text(call.arguments)) for call in said.tool_calls)
+    content, thinking = _clean_text(said.content), redact(said.thinking, {})
+    return msgspec.structs.replace(said, content=content, tool_calls=calls, thinking=thinking)
+
+
+def _clean_text(text: str) -> str:
+    value = json_or_text(text)
+    if isinstance(value, str):
+        return redact(text, {})
+    cleaned = clean(hide(value, {}))
+    return text if cleaned == value else msgspec.json.encode(cleaned).decode()
 
 
 def _fitting(said: Said) -> str:

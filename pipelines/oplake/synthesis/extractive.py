@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from oplake.synthesis.cites import CITE
 from oplake.synthesis.errors import SynthesisError
-from oplake.synthesis.figures import numbers
+from oplake.synthesis.figures import shortened
 from oplake.synthesis.wire import FailedCall, Reply, Request, Said
 
 NAME = "extractive"
@@ -87,7 +87,7 @@ def central(texts: Sequence[str]) -> list[str]:
 
 
 def _cite(text: str, id_: str) -> str:
-    """A text with its cite, cut after a word; of a number nothing is cut, for what is left would be another one.
+    """A text with its cite, cut to size.
 
     What somebody wrote like a cite loses its brackets: it would lead to what others said.
     """
@@ -95,14 +95,7 @@ def _cite(text: str, id_: str) -> str:
     cite = f" [{id_}]"
     if not CITE.search(cite):
         cite = ""
-    room = TEXT_CHARS - len(cite)
-    if len(text) > room:
-        end = text.rfind(" ", 0, room) if " " in text[:room] else room - 1
-        whole = {(each.start, each.text) for each in numbers(text)}
-        while others := [each.start for each in numbers(text[:end]) if (each.start, each.text) not in whole]:
-            end = others[0]
-        text = text[:end].rstrip() + "…"
-    return text + cite
+    return shortened(text, TEXT_CHARS - len(cite)) + cite
 
 
 def _tf_idf(texts: Sequence[str]) -> list[dict[str, float]]:

@@ -149,3 +149,15 @@ def _spelled(text: str) -> Iterator[Number]:
     for found in _SPELLED.finditer(text):
         value = Decimal(_WORDS.index(found["word"].lower()))
         yield Number(found[0], found.start(), value=value, unit=found["unit"] or "")
+
+
+def shortened(text: str, room: int) -> str:
+    """A text of so many characters at most, cut after a word; of a number nothing is cut, for what is left would be
+    another one."""
+    if len(text) <= room:
+        return text
+    end = text.rfind(" ", 0, room) if " " in text[:room] else room - 1
+    whole = {(each.start, each.text) for each in numbers(text)}
+    while others := [each.start for each in numbers(text[:end]) if (each.start, each.text) not in whole]:
+        end = others[0]
+    return text[:end].rstrip() + "…"

@@ -21,12 +21,14 @@ from oplake.lake.spec import quoted
 from oplake.lake.tables import Lake
 from oplake.landing.accept import accept
 from oplake.landing.identity import new_id
+from oplake.landing.redaction import redact
 from oplake.landing.segments import Segment, read_range, segments
 from oplake.landing.writer import SegmentWriter, utc_now
 from oplake.settings import Settings
 
 SOURCE = events.SYNTHESIS
 KINDS = ("llm_call", "turn", "tool_call", "session_event", "operator_note")
+CLEAN = "clean"
 _BEGINNINGS = tuple(b'{"kind":"%s"' % kind.encode() for kind in KINDS)
 
 
@@ -65,17 +67,24 @@ class Memory:
     def land(self, happened: Iterable[Mapping[str, Any]]) -> list[events.Event]:
         """Lands events, all at once and durably; returns them as they were accepted: redacted, and cut to size.
 
+        What stands under `CLEAN` in one is texts of it that are JSON and hold no secret any more, as `clean` leaves
+        them. Redacted as one text, the end of one string and the beginning of the next might pass for a secret, and
+        what is left is no JSON.
+
         Raises:
             LandingError: They could not be made durable.
             Unusable: One is no event of the contract.
         """
+        accepted = [self._accept(each) for each in happened]
+        self._writer.append([events.encoder.encode(each) for each in accepted])
+        return accepted
+
+    def _accept(self, fields: Mapping[str, Any]) -> events.Event:
         now = self._clock()
-        accepted = [
-            accept({"event_id": new_id(), "ts": now, "source": SOURCE, **each}, received_at=now) for each in happened
-        ]
-        self._writer.append([each.line for each in accepted])
-        # From the line: on the short way the event is of a class of its own.
-        return [events.decoder.decode(each.line) for each in accepted]
+        given = {name: value for name, value in fields.items() if name != CLEAN}
+        accepted = accept({"event_id": new_id(), "ts": now, "source": SOURCE, **given}, received_at=now)
+        event = events.decoder.decode(accepted.line)  # on the short way the event itself is of a class of its own
+        return msgspec.structs.replace(event, **fields.get(CLEAN, {}))
 
     def find(self, kind: str, *, since: date | None = None, **equal: Any) -> list[dict[str, Any]]:
         """The events of a kind whose fields equal those given, in the order in which they were received.
@@ -164,3 +173,12 @@ def _is_wanted(event: events.Event, since: date | None, equal: Mapping[str, Any]
         return False
     values = ((getattr(event, name), value) for name, value in equal.items())
     return all(has in wanted if isinstance(wanted, list) else has == wanted for has, wanted in values)
+
+
+def clean(value: Any) -> Any:
+    """A value of JSON, each of its texts free of secrets."""
+    if isinstance(value, dict):
+        return {key: clean(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [clean(each) for each in value]
+    return redact(value, {}) if isinstance(value, str) else value

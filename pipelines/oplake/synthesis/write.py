@@ -8,6 +8,7 @@ others. The table of a day is replaced in one commit, which says of which versio
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,14 +38,19 @@ from oplake.synthesis.cites import claims, unknown
 from oplake.synthesis.errors import SynthesisError
 from oplake.synthesis.facts import facts_of
 from oplake.synthesis.grounding import ungrounded
-from oplake.synthesis.memory import SOURCE, Memory
+from oplake.synthesis.memory import CLEAN, SOURCE, Memory, clean
 from oplake.synthesis.prompts import render, version_of
 from oplake.synthesis.writing import COST_PLACES, Partition, Subject, Writing
 
+log = logging.getLogger(__name__)
+
 LOCK = "synthesis.lock"
 PAUSE = 0.2  # seconds between attempts to take it
-PART_CHARS = 8_000  # of a row's JSON in one event, which holds 10,000: redaction may make it longer
+PART_CHARS = events.STRING_CHARS  # of a row's JSON in one event
 NAME_CHARS = 16  # of a hash, as versions have
+NAMING = ("user_id", "template")  # columns by which people know the rows of a partition
+UNEQUAL = frozenset({"written_at", "cost_usd", "input_tokens", "output_tokens", "duration_ms", "cached_count"})
+"""Columns in which a row that says the same again may differ: this time it cost nothing."""
 
 
 class WriteBusy(SynthesisError):
@@ -63,7 +69,7 @@ class Outcome:
     cost_usd: Decimal = Decimal()  # of these
     call_count: int = 0
     cached_count: int = 0
-    failures: dict[str, str] = field(default_factory=dict)  # by subject, with the reason
+    failures: dict[str, str] = field(default_factory=dict)  # by partition and subject, with the reason
 
     def count(self, *statuses: str) -> int:
         """Rows of some statuses."""
@@ -72,7 +78,7 @@ class Outcome:
     def listed(self, column: str) -> dict[str, str]:
         """What a column of lists holds, by the row."""
         return {
-            f"{row['partition']} {row.get('user_id') or row.get('template') or ''}".strip(): ", ".join(row[column])
+            _label(row["partition"], [row[name] for name in NAMING if name in row]): ", ".join(row[column])
             for rows in self.rows.values()
             for row in rows
             if row[column]
@@ -126,44 +132,74 @@ class Writer:
     specs: Mapping[str, TableSpec]  # of every table of the lake
     clock: Callable[[], datetime]
 
-    def write(self, what: Writing, days: Iterable[date], *, again: bool = False) -> Outcome:
+    def write(self, what: Writing, days: Iterable[date], *, again: bool = False, only_due: bool = False) -> Outcome:
         """Writes what is missing in the partitions of some days that are over.
 
         Args:
             what: The table.
             days: Its days.
             again: Whether to write rows anew that have an answer; where nothing changed, an earlier answer serves.
+            only_due: Whether to leave alone partitions that a schedule would not write now: they are over, but not
+                settled, or too long ago.
 
         Raises:
             LakeError: The table could not be read or written.
         """
         outcome = Outcome(what.name)
+        self._bring_up_to_date(what)
+        now = self.clock()
+        last = self._last_written(what)
+        for day in sorted(days):
+            over = [each for each in what.partitions(day) if each.end <= now]
+            partitions = [each for each in over if what.is_due(each, now)] if only_due else over
+            self._write_day(what, day, partitions, last, outcome, again=again)
+        return outcome
+
+    def _bring_up_to_date(self, what: Writing) -> None:
+        """Has the table stand with its present columns; where they are others now, with its rows as a rebuild has
+        them."""
+        names = [column.name for column in what.spec.columns]
+        is_as_before = not self.lake.exists(what.name) or names == [
+            column.name for column in self.lake.spec(what.name).columns
+        ]
         try:
             self.lake.create(what.spec)
         except SchemaChanged:
             self.lake.recreate(what.spec)
+            is_as_before = False
+        if not is_as_before:
             restore(self.settings, self.lake, [what], now=self.clock(), memory=self.calls.memory)
-        for day in sorted(days):
-            self._write_day(what, day, outcome, again=again)
-        return outcome
 
-    def _write_day(self, what: Writing, day: date, outcome: Outcome, *, again: bool) -> None:
+    def _write_day(
+        self,
+        what: Writing,
+        day: date,
+        partitions: Sequence[Partition],
+        last: dict[tuple[Any, ...], str],
+        outcome: Outcome,
+        *,
+        again: bool,
+    ) -> None:
         standing = {_key(what, row): row for row in self._rows(what, day)}
         made: dict[tuple[Any, ...], dict[str, Any]] = {}
         versions: Mapping[str, int] = {}
-        for partition in what.partitions(day):
-            if partition.end > self.clock():
-                continue
+        for partition in partitions:
             with facts_of(self.lake, self.connection, self.specs, {**what.reads, **what.earlier}, day) as facts:
                 versions = facts.versions
                 subjects = what.subjects(facts, partition, self.settings)
             stays = set() if again else {key for key, row in standing.items() if row["status"] in writing.ANSWERED}
             due = [each for each in subjects if (partition.name, *each.key.values()) not in stays]
-            for told in self._rows_of(what, partition, due, outcome):
-                row = as_row(what.spec, {**told, "day": day, "partition": partition.name, "written_at": self.clock()})
-                key = _key(what, row)
-                if not _is_as_before(standing.get(key), row):
-                    made[key] = self._land(what.spec, row)
+            for subject, told in self._told(what, partition, due, last, outcome):
+                told |= {"day": day, "partition": partition.name, "written_at": self.clock()}
+                try:
+                    row = as_row(what.spec, told)
+                    key = _key(what, row)
+                    if not _is_as_before(standing.get(key), row):
+                        made[key] = self._land(what.spec, row)
+                except SynthesisError as error:  # what stood stays, and is tried again
+                    outcome.failures[_label(partition.name, subject.key.values())] = str(error)
+                if told["status"] == writing.OK:
+                    last[tuple(subject.key.values())] = partition.name
         rows = list({**standing, **made}.values())
         if made:
             table = as_table(what.spec, rows)
@@ -172,27 +208,31 @@ class Writer:
         outcome.rows[day] = rows
         outcome.new += len(made)
 
-    def _rows_of(
-        self, what: Writing, partition: Partition, subjects: Sequence[Subject], outcome: Outcome
-    ) -> Iterator[dict[str, Any]]:
-        """A row for each subject: those with most to tell first, and among equals whoever waits longest."""
-        last = self._last_written(what)
+    def _told(
+        self,
+        what: Writing,
+        partition: Partition,
+        subjects: Sequence[Subject],
+        last: Mapping[tuple[Any, ...], str],
+        outcome: Outcome,
+    ) -> Iterator[tuple[Subject, dict[str, Any]]]:
+        """The columns of each subject's row: those with most to tell first, and among equals whoever waits longest."""
         cap = what.cap(self.settings)
 
         def urgency(subject: Subject) -> tuple[Any, ...]:
             key = tuple(subject.key.values())
-            return (-subject.weight, last.get(key, date.min), *map(str, key))
+            return (-subject.weight, last.get(key, ""), *map(str, key))
 
         asked = 0
         for subject in sorted(subjects, key=urgency):
             columns = {**subject.key, **subject.fixed}
             if subject.is_stub:
-                yield {**columns, **subject.plain, "status": writing.STUB}
+                yield subject, {**columns, **subject.plain, **_given(subject), "status": writing.STUB}
             elif asked >= cap:
-                yield {**columns, **_given(subject), "status": writing.OVER_CAP}
+                yield subject, {**columns, **_given(subject), "status": writing.OVER_CAP}
             else:
                 asked += 1
-                yield {**columns, **self._ask(what, partition, subject, outcome)}
+                yield subject, {**columns, **self._ask(what, partition, subject, outcome)}
 
     def _ask(self, what: Writing, partition: Partition, subject: Subject, outcome: Outcome) -> dict[str, Any]:
         """What an author says of a subject, and how that came about."""
@@ -214,7 +254,7 @@ class Writer:
         outcome.cached_count += answer.cached_count
         outcome.cost_usd += answer.cost_usd or Decimal()
         if answer.status == writing.FAILED:
-            outcome.failures[" ".join(map(str, subject.key.values())) or partition.name] = answer.error or ""
+            outcome.failures[_label(partition.name, subject.key.values())] = answer.error or ""
         said = dict(answer.fields)
         if answer.status == writing.RAW:
             said = {"raw_summary": said["summary"]}
@@ -254,17 +294,18 @@ class Writer:
         rows: list[dict[str, Any]] = found.to_arrow_table().to_pylist()
         return rows
 
-    def _last_written(self, what: Writing) -> dict[tuple[Any, ...], date]:
-        """The last day on which something was written for each subject."""
+    def _last_written(self, what: Writing) -> dict[tuple[Any, ...], str]:
+        """The last partition in which something was written for each subject; their names sort by time."""
         if not what.key:
             return {}
         columns = ", ".join(what.key)
-        relation = self.connection.sql(self.lake.relation_sql(what.name)).filter("status = 'ok'")
-        return {tuple(row[:-1]): row[-1] for row in relation.aggregate(f"{columns}, max(day)", columns).fetchall()}
+        relation = self.connection.sql(self.lake.relation_sql(what.name)).filter(f"status = '{writing.OK}'")
+        found = relation.aggregate(f"{columns}, max(partition)", columns).fetchall()
+        return {tuple(row[:-1]): row[-1] for row in found}
 
     def _land(self, spec: TableSpec, row: Mapping[str, Any]) -> dict[str, Any]:
         """Lands a row, and returns it as landing has it: redacted."""
-        text = _encoder.encode(row).decode()
+        text = _as_text(row)
         parts = [text[start : start + PART_CHARS] for start in range(0, len(text), PART_CHARS)]
         detail = {
             "asset": spec.name,
@@ -273,17 +314,17 @@ class Writer:
             "row": sha256(text.encode()).hexdigest()[:NAME_CHARS],
             "parts": len(parts),
         }
-        landed = self.calls.memory.land(
+        self.calls.memory.land(
             {
                 "kind": "session_event",
                 "session_id": f"{spec.name}/{row['partition']}",
                 "event_type": "artifact",
-                "content": part,
                 "detail": {**detail, "part": number},
+                CLEAN: {"content": part},
             }
             for number, part in enumerate(parts)
         )
-        return decoded(spec, "".join(each.content for each in landed if isinstance(each, events.SessionEvent)))
+        return decoded(spec, text)
 
 
 def restore(
@@ -317,9 +358,13 @@ def restore(
             mine = parts.setdefault((what.name, detail["row"]), {})
             mine[detail["part"]] = event["content"]
             if len(mine) == detail["parts"]:
-                row = decoded(what.spec, "".join(mine[number] for number in sorted(mine)))
-                rows[what.name][_key(what, row)] = row
                 del parts[what.name, detail["row"]]
+                try:
+                    row = decoded(what.spec, "".join(mine[number] for number in sorted(mine)))
+                except SynthesisError as error:  # it did not get into the table then, either
+                    log.warning("%s, event %s: left out: %s", what.name, event["event_id"], error)
+                    continue
+                rows[what.name][_key(what, row)] = row
     counts = {}
     for name, what in by_name.items():
         kept = list(rows[name].values())
@@ -374,7 +419,21 @@ def _value(column: Column, value: Any) -> Any:
         return datetime.fromisoformat(value)
     if pa.types.is_decimal(column.type):
         return round(Decimal(value), COST_PLACES)
+    if pa.types.is_string(column.type) and not isinstance(value, str):
+        return _encoder.encode(value).decode()
     return value
+
+
+def _as_text(row: Mapping[str, Any]) -> str:
+    """A row as it lands: JSON with its facts in it, all texts free of secrets and on lines of their own."""
+    values = msgspec.json.decode(_encoder.encode(row))
+    values["facts"] = msgspec.json.decode(values["facts"])
+    return msgspec.json.format(_encoder.encode(clean(values)), indent=1).decode()
+
+
+def _label(partition: str, key: Iterable[Any]) -> str:
+    """What people call a row."""
+    return " ".join([partition, *(str(each) for each in key)])
 
 
 def _is_choice(schema: type[BaseModel], name: str) -> bool:
@@ -393,7 +452,8 @@ def _given(subject: Subject, evidence: Sequence[writing.Evidence] | None = None)
 
 
 def _is_as_before(standing: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
-    return standing is not None and {**standing, "written_at": None} == {**row, "written_at": None}
+    """Whether a row says what stands already; what that cost when it was written is then told by what stands."""
+    return standing is not None and all(standing[name] == row[name] for name in row.keys() - UNEQUAL)
 
 
 _encoder = msgspec.json.Encoder(order="deterministic", decimal_format="string")

@@ -87,7 +87,7 @@ class Writing:
     earlier: Mapping[str, tuple[int, int] | None] = field(
         default_factory=dict
     )  # the same, of tables that read this one
-    cap: Callable[[Settings], int] = lambda _: 1  # rows that a partition gets from one run
+    cap: Callable[[Settings], int] = lambda _: 1  # rows of a partition that are asked for in one run
     retried: timedelta = timedelta(days=7)  # how long after its end a partition is tried again
     settled: timedelta = SETTLED
     temperature: float = 0.4
@@ -107,11 +107,11 @@ class Writing:
         """Whether a schedule should write a partition: all that it tells of is known, and it is not too long ago."""
         return partition.end + self.settled <= now < partition.end + self.settled + self.retried
 
-    def due_days(self, now: datetime) -> list[date]:
-        """The days of which a schedule should write some partition."""
+    def due_days(self, now: datetime, *, first: date) -> list[date]:
+        """The days, from the first one of the models on, of which a schedule should write some partition."""
         back = (self.retried + self.settled).days + 2
-        days = [now.date() - timedelta(days=n) for n in range(back, -2, -1)]
-        return [day for day in days if any(self.is_due(each, now) for each in self.partitions(day))]
+        days = [now.date() - timedelta(days=n) for n in range(back, -1, -1)]
+        return [day for day in days if day >= first and any(self.is_due(each, now) for each in self.partitions(day))]
 
 
 def midnight(day: date) -> datetime:
@@ -145,7 +145,8 @@ COMMON = (
     Column("reasons", TEXTS, "the critic's reasons", is_nullable=False),
     Column("critique", pa.string(), "what the critic said; null without one"),
     Column("input_rows", pa.int64(), "rows of facts that the author was given", is_nullable=False),
-    Column("cost_usd", pa.decimal128(18, COST_PLACES), "what it cost, in US dollars; null when no price is known"),
+    Column("cost_usd", pa.decimal128(18, COST_PLACES), "what it cost when it was written, in US dollars: 0 where "
+           "earlier answers served; null when no price is known"),
     Column("input_tokens", pa.int64(), "tokens read for it", is_nullable=False),
     Column("output_tokens", pa.int64(), "tokens written for it", is_nullable=False),
     Column("duration_ms", pa.float64(), "time that models took, in milliseconds", is_nullable=False),

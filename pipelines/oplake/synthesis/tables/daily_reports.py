@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -11,7 +12,9 @@ from oplake.lake.spec import Column
 from oplake.settings import Settings
 from oplake.synthesis.cites import recited, without_cites
 from oplake.synthesis.facts import Facts
+from oplake.synthesis.figures import shortened
 from oplake.synthesis.tables.meta_evaluations import FRESH
+from oplake.synthesis.tables.meta_plans import STANDS
 from oplake.synthesis.tables.standing import READS, Trajectory, standings
 from oplake.synthesis.tables.tone import complaints, requests
 from oplake.synthesis.writing import Evidence, Partition, Subject, Writing, whole_day, written_spec
@@ -34,21 +37,30 @@ class DailyReport(BaseModel):
 _EVALUATIONS = """
 SELECT user_id, partition, consensus, friction_points, approach_adjustments, trajectory, note_count
 FROM users.meta_evaluations
-WHERE status = 'ok' AND window_start + INTERVAL 6 HOUR <= $stop AND window_start + INTERVAL 6 HOUR > $oldest
+WHERE status = 'ok' AND window_start + INTERVAL 6 HOUR BETWEEN $oldest AND $stop
 QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY window_start DESC) = 1
 ORDER BY user_id
 """
 
 _NOTES = """
+WITH told AS (
+    SELECT
+        user_id,
+        event_id,
+        note,
+        CASE WHEN ts_suspect THEN received_at ELSE ts END AS happened_at
+    FROM landed.notes
+    WHERE day = $day
+)
+
 SELECT
     user_id,
     event_id,
-    CASE WHEN length(note) > $chars THEN left(note, $chars - 1) || '…' ELSE note END AS note,
+    note,
     count(*) OVER (PARTITION BY user_id) AS note_count
-FROM landed.notes
-WHERE day = $day
-QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY ts DESC, event_id DESC) <= $shown
-ORDER BY user_id, ts, event_id
+FROM told
+QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY happened_at DESC, event_id DESC) <= $shown
+ORDER BY user_id, happened_at, event_id
 """
 
 _PLANS = """
@@ -73,36 +85,48 @@ def subjects(facts: Facts, partition: Partition, settings: Settings) -> list[Sub
         row["user_id"]: row for row in facts.rows(_EVALUATIONS, stop=partition.end, oldest=partition.end - FRESH)
     }
     notes: dict[str, list[dict[str, Any]]] = {}
-    for row in facts.rows(_NOTES, day=day, chars=NOTE_CHARS, shown=SHOWN):
-        notes.setdefault(row["user_id"], []).append(row)
+    for row in facts.rows(_NOTES, day=day, shown=SHOWN):
+        notes.setdefault(row["user_id"], []).append({**row, "note": shortened(row["note"], NOTE_CHARS)})
     plans = {row["user_id"]: row for row in facts.rows(_PLANS, day=day)}
     standing = standings(facts, day)
     seen = {row["user_id"] for row in facts.rows(_SEEN, day=day)}
-    made = []
-    for user in sorted(seen | evaluations.keys()):
-        known = {"day": day.isoformat(), "standing": standing.get(user)}
-        plain = {"trajectory": standing.get(user, {}).get("trajectory", "stable")}
-        evidence: list[Evidence] = []
-        plan = _plan(plans.get(user), evidence)
-        told = _evaluation(evaluations[user], evidence) if user in evaluations else []
-        if user not in evaluations:
-            told = _notes(notes.get(user, []), evidence)
-        if not told:
-            made.append(_stub(user))
-            continue
-        made.append(
-            Subject(
-                key={"user_id": user},
-                facts=known | {"plan": plan, "told": told, "is_from_notes": user not in evaluations},
-                plain=plain | {"progress": _progress(plan)} | _points(evaluations.get(user), notes.get(user, [])),
-                fixed={"from_notes": user not in evaluations},
-                evidence=tuple(evidence),
-                weight=evaluations[user]["note_count"]
-                if user in evaluations
-                else min(notes[user][0]["note_count"], READ),
-            )
-        )
-    return made
+    return [
+        _subject(user, day, evaluations.get(user), notes.get(user, []), plans.get(user), standing.get(user))
+        for user in sorted(seen | evaluations.keys())
+    ]
+
+
+def _subject(
+    user: str,
+    day: date,
+    evaluation: dict[str, Any] | None,
+    notes: list[dict[str, Any]],
+    earlier: dict[str, Any] | None,
+    standing: dict[str, Any] | None,
+) -> Subject:
+    if evaluation is None and not notes:
+        return _stub(user)
+    evidence: list[Evidence] = []
+    plan = _plan(earlier, evidence)
+    told = _notes(notes, evidence) if evaluation is None else _evaluation(evaluation, evidence)
+    return Subject(
+        key={"user_id": user},
+        facts={
+            "day": day.isoformat(),
+            "standing": standing,
+            "plan": plan,
+            "told": told,
+            "is_from_notes": evaluation is None,
+        },
+        plain={
+            "trajectory": standing["trajectory"] if standing else "stable",
+            "progress": _progress(plan),
+            **_points(evaluation, notes),
+        },
+        fixed={"from_notes": evaluation is None},
+        evidence=tuple(evidence),
+        weight=min(notes[0]["note_count"], READ) if evaluation is None else evaluation["note_count"],
+    )
 
 
 def _evaluation(row: dict[str, Any], evidence: list[Evidence]) -> list[dict[str, str]]:
@@ -173,6 +197,6 @@ WRITING = Writing(
     partitions=whole_day,
     subjects=subjects,
     reads={"landed.notes": (-6, 0), "users.meta_evaluations": (-2, 0), **READS},
-    earlier={"users.meta_plans": (-62, 0)},  # a plan is for a month; one that is twice as old says nothing any more
+    earlier={"users.meta_plans": (-STANDS.days, 0)},
     cap=lambda settings: settings.daily_reports_most,
 )  # fmt: skip

@@ -16,6 +16,7 @@ from oplake.synthesis.writing import Evidence, Partition, Subject, Writing, whol
 
 EXAMPLES = 10  # latest failures of a pattern that the author sees
 EXAMPLE_CHARS = 400
+DAYS_BEFORE = 7  # that a pattern is held against, as in operations.error_patterns
 CORRECTIONS = 5  # kinds of advice for the same tasks
 REPEATED = 3  # failures of a pattern, on a day after others with it, from which it is worth a "don't"
 
@@ -155,6 +156,7 @@ def _subject(
             "week_before_count": pattern["week_before_count"],
             "trend": pattern["trend"],
             "is_new": pattern["is_new"],
+            "days_compared": DAYS_BEFORE,
             "failures": [{"id": f"f{n}", "text": row["text"]} for n, row in enumerate(examples, 1)],
             "corrections": [
                 {

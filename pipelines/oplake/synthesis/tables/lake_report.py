@@ -15,6 +15,9 @@ from oplake.synthesis.writing import CHARTED, Evidence, Partition, Subject, Writ
 WEEK = 7  # days before, which a day is held against
 CHANGES = 5  # figures that differ most from their week; more than five changes are none
 PATTERNS = 5
+RATES = frozenset({"mean success score of actions", "success rate of operations"})
+"""Figures that a day without any work has none of; all others are 0 then."""
+
 WORTH_TELLING = 0.2  # of the mean day before; smaller changes are everyday
 
 
@@ -88,11 +91,18 @@ ORDER BY scope, name
 """
 
 _LEFT_OUT = """
-SELECT 'users.meta_evaluations' AS name, count(DISTINCT user_id) AS users FROM users.meta_evaluations
+WITH every AS (
+    SELECT 'users.meta_evaluations' AS name, day, user_id, status FROM users.meta_evaluations
+    UNION ALL
+    SELECT 'users.daily_reports' AS name, day, user_id, status FROM users.daily_reports
+    UNION ALL
+    SELECT 'users.meta_plans' AS name, day, user_id, status FROM users.meta_plans
+)
+
+SELECT name, count(DISTINCT user_id) AS users
+FROM every
 WHERE day = $day AND (status LIKE 'skipped%' OR status = 'failed')
-UNION ALL
-SELECT 'users.daily_reports' AS name, count(DISTINCT user_id) AS users FROM users.daily_reports
-WHERE day = $day AND (status LIKE 'skipped%' OR status = 'failed')
+GROUP BY name
 ORDER BY name
 """
 
@@ -111,7 +121,7 @@ def subjects(facts: Facts, partition: Partition, settings: Settings) -> list[Sub
         {"id": f"b{n}", **row, "limit_usd": float(row["limit_usd"]), "spent_usd": float(row["spent_usd"])}
         for n, row in enumerate(facts.rows(_BREACHES, day=day), 1)
     ]
-    left_out = {row["name"]: row["users"] for row in facts.rows(_LEFT_OUT, day=day)}
+    left_out = [{"id": f"u{n}", **row} for n, row in enumerate(facts.rows(_LEFT_OUT, day=day), 1)]
     evidence = [Evidence(each["id"], _FIGURES[each["name"]][0], (day.isoformat(),)) for each in figures]
     evidence += [
         Evidence(each["id"], "operations.error_patterns", (day.isoformat(), each["kind"], each["template"]))
@@ -121,15 +131,21 @@ def subjects(facts: Facts, partition: Partition, settings: Settings) -> list[Sub
         Evidence(each["id"], "sessions.budget_breaches", (day.isoformat(), each["scope"], each["name"] or ""))
         for each in breaches
     ]
+    evidence += [Evidence(each["id"], each["name"], (day.isoformat(),)) for each in left_out]
     known = {
         "day": day.isoformat(),
         "figures": figures,
         "error_patterns": patterns,
         "budget_breaches": breaches,
         "left_out_users": left_out,
+        "days_compared": WEEK,
         CHARTED: series,
     }
-    return [Subject(key={}, facts=known, plain=_plain(figures, patterns, breaches), evidence=tuple(evidence), weight=1)]
+    return [
+        Subject(
+            key={}, facts=known, plain=_plain(figures, patterns, breaches, left_out), evidence=tuple(evidence), weight=1
+        )
+    ]
 
 
 def _figures(facts: Facts, day: date) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
@@ -138,6 +154,8 @@ def _figures(facts: Facts, day: date) -> tuple[list[dict[str, Any]], dict[str, l
     series: dict[str, list[dict[str, Any]]] = {}
     for name, (_, query) in _FIGURES.items():
         values = {row["day"]: float(row["value"]) for row in facts.rows(query) if row["value"] is not None}
+        if name in RATES and day not in values:
+            continue
         before = [values[each] for each in (day - timedelta(days=n) for n in range(1, WEEK + 1)) if each in values]
         figures.append(
             {
@@ -161,7 +179,10 @@ def _number(value: float) -> float | int:
 
 
 def _plain(
-    figures: Sequence[Mapping[str, Any]], patterns: Sequence[Mapping[str, Any]], breaches: Sequence[Mapping[str, Any]]
+    figures: Sequence[Mapping[str, Any]],
+    patterns: Sequence[Mapping[str, Any]],
+    breaches: Sequence[Mapping[str, Any]],
+    left_out: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The page in measured sentences."""
     of = {figure["name"]: figure for figure in figures}
@@ -184,9 +205,10 @@ def _plain(
         f"{each['name'] or each['scope']} spent {each['spent_usd']} of {each['limit_usd']} US dollars [{each['id']}]"
         for each in breaches
     ]
+    look_at += [f"{each['name']} leaves out {each['users']} users [{each['id']}]" for each in left_out]
     names = ("actions begun", "mean success score of actions", "operations", "success rate of operations", "sessions")
     return {
-        "summary": f"The day in figures: {', '.join(map(said, names))}.",
+        "summary": f"The day in figures: {', '.join(said(name) for name in names if name in of)}.",
         "changes": [against(figure) for figure in sorted(moved, key=_change, reverse=True)[:CHANGES]],
         "costs": f"In all: {said('cost in US dollars')}; {said('turns whose cost nobody knows')}.",
         "look_at": look_at,
@@ -222,6 +244,7 @@ WRITING = Writing(
         "sessions.budget_breaches": (0, 0),
         "users.meta_evaluations": (0, 0),
         "users.daily_reports": (0, 0),
+        "users.meta_plans": (0, 0),
     },
     max_turns=6,
 )

@@ -13,12 +13,14 @@ from oplake.lake.spec import Column
 from oplake.settings import Settings
 from oplake.synthesis.cites import without_cites
 from oplake.synthesis.facts import Facts
+from oplake.synthesis.figures import shortened
 from oplake.synthesis.writing import SETTLED, Evidence, Partition, Subject, Writing, midnight, written_spec
 
 REPORTS, FEWEST = 7, 2  # daily reports that a plan is made of: the last ones, and how many there must be
 REPORT_CHARS = 3_000  # of all of them together
 STAGE_DAYS, EXPIRY_DAYS = 7, 14
 STAGES = 4  # of seven days: a month
+STANDS = timedelta(days=62)  # a plan is for a month; one that is twice as old says nothing any more
 OUTLIVED = timedelta(minutes=30)  # after the reports of Sunday, which are written when that day has settled
 
 
@@ -67,7 +69,7 @@ ORDER BY user_id, day
 """
 
 _EARLIER = """
-SELECT user_id, partition, monthly_objective, stages, version
+SELECT user_id, day, partition, monthly_objective, stages, version
 FROM users.meta_plans
 WHERE status = 'ok' AND day < $day
 QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY day DESC) = 1
@@ -75,7 +77,7 @@ QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY day DESC) = 1
 
 
 def subjects(facts: Facts, partition: Partition, settings: Settings) -> list[Subject]:
-    """The users with two reports or more in the week before."""
+    """The users with two reports or more in the week before; stubs are none."""
     reports: dict[str, list[dict[str, Any]]] = {}
     for row in facts.rows(_REPORTS, day=partition.day):
         reports.setdefault(row["user_id"], []).append(row)
@@ -91,11 +93,11 @@ def _subject(user: str, reports: list[dict[str, Any]], earlier: dict[str, Any] |
     evidence = [Evidence(f"r{n}", "users.daily_reports", (row["partition"], user)) for n, row in enumerate(reports, 1)]
     each_chars = REPORT_CHARS // len(reports)  # all of them are heard, also when the first one is long
     told = [
-        {"id": f"r{n}", "day": row["day"].isoformat(), "text": _text(row)[:each_chars]}
+        {"id": f"r{n}", "day": row["day"].isoformat(), "text": shortened(_text(row), each_chars)}
         for n, row in enumerate(reports, 1)
     ]
     plan = None
-    if earlier is not None:
+    if earlier is not None and partition.day - earlier["day"] <= STANDS:
         evidence.append(Evidence("p1", "users.meta_plans", (earlier["partition"], user)))
         plan = {
             "id": "p1",
@@ -111,7 +113,13 @@ def _subject(user: str, reports: list[dict[str, Any]], earlier: dict[str, Any] |
     points = list(dict(reversed(found)).items())[::-1]  # the latest report that names it is its evidence
     return Subject(
         key={"user_id": user},
-        facts={"day": partition.day.isoformat(), "reports": told, "plan": plan},
+        facts={
+            "day": partition.day.isoformat(),
+            "reports": told,
+            "plan": plan,
+            "stage_days": STAGE_DAYS,
+            "expiry_days": EXPIRY_DAYS,
+        },
         plain=_plain(points),
         fixed={"version": (earlier["version"] if earlier else 0) + 1, "last_updated": partition.day},
         evidence=tuple(evidence),
@@ -152,7 +160,7 @@ WRITING = Writing(
     partitions=weeks,
     subjects=subjects,
     reads={"users.daily_reports": (-7, -1)},
-    earlier={"users.meta_plans": (-62, -1)},
+    earlier={"users.meta_plans": None},  # all of them: the number of a plan counts those of long ago, too
     cap=lambda settings: settings.meta_plans_most,
     settled=SETTLED + OUTLIVED,
 )

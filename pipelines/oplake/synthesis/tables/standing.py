@@ -21,7 +21,9 @@ VOLATILE = 3.0  # chi-square over its degrees of freedom; chance alone gives abo
 FEWEST = 5  # tool calls of a day for its rate to say something of how days differ
 FEWEST_DAYS = 4
 
-READS: Mapping[str, tuple[int, int] | None] = {"sessions.session_days": (-7, 0)}
+DAYS_BEFORE = 7
+
+READS: Mapping[str, tuple[int, int] | None] = {"sessions.session_days": (-DAYS_BEFORE, 0)}
 
 _STANDING = """
 SELECT
@@ -60,6 +62,7 @@ def _standing(rows: Sequence[Mapping[str, Any]], day: date) -> dict[str, Any]:
         "cost_usd": round(total(today, "cost_usd"), 4),
         **{f"{name}_week_before": total(before, name) for name in counts},
         "active_days_week_before": len(before),
+        "days_compared": DAYS_BEFORE,
         "trajectory": trajectory([(row["calls"] - row["failures"], row["calls"]) for row in before],
                                  (total(today, "calls") - total(today, "failures"), total(today, "calls"))),
     }  # fmt: skip
