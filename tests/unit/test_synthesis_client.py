@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -213,9 +215,22 @@ def test_servers_of_the_settings(settings: Settings) -> None:
         endpoints(settings.model_copy(update={"llm_url": "http://m.example"}))
 
 
+def importing(pattern: str) -> set[str]:
+    """The modules of the engine and the assets that import what a pattern says, wherever in them."""
+    found = re.compile(rf"^\s*(?:from|import)\s+({pattern})\b", re.MULTILINE)
+    sources = [*(CHECKOUT / "pipelines").rglob("*.py"), *(CHECKOUT / "assets").rglob("*.py")]
+    return {path.relative_to(CHECKOUT).as_posix() for path in sources if found.search(path.read_text())}
+
+
 def test_nothing_but_synthesis_can_reach_a_model() -> None:
-    """The engine does not import it, nor what it calls with: a chart, a sensor or a model file cannot cost money."""
-    sources = {path: path.read_text() for path in (CHECKOUT / "pipelines" / "oplake").rglob("*.py")}
-    names = re.compile(r"^\s*(?:from|import)\s+(httpx|openai|oplake\.synthesis)\b", re.MULTILINE)
-    reaching = {path.relative_to(CHECKOUT).parts[2] for path, source in sources.items() if names.search(source)}
-    assert reaching == {"synthesis"}
+    """Only its client has the means. What asks through it is reached in two places: the resource `llm`, and rebuilding,
+    which asks nobody. All else may know how tables are declared, and loads no client for that."""
+    assert importing("httpx|openai") == {"pipelines/oplake/synthesis/client.py"}
+    asking = importing(r"oplake\.synthesis\.(?:calls|client|loop|session|write)|oplake\.synthesis import")
+    outside = {path for path in asking if not path.startswith("pipelines/oplake/synthesis/")}
+    assert outside == {"pipelines/oplake/lake/rebuild.py", "pipelines/oplake/orchestration/llm.py"}
+    script = (
+        "import sys, oplake.orchestration.definitions; print({'httpx', 'oplake.synthesis.client'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
