@@ -90,7 +90,7 @@ def test_writers_go_on_and_lose_nothing(settings: Settings) -> None:
     for thread in threads:
         thread.start()
     rewritten = 0
-    while rewritten < 60:
+    while rewritten < 20:
         for segment in segments(settings.landing):
             if segment.is_live and segment.size:
                 rewrite(segment.path, lambda line, *_: line)

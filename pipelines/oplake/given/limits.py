@@ -12,7 +12,7 @@ from oplake.settings import Settings
 
 LIMITS = TableSpec(
     name="playbooks.limits",
-    description="What candidates and entries of playbooks go by, as the settings `OPLAKE_PLAYBOOK_*` say.",
+    description="What candidates and entries of playbooks go by, as settings `OPLAKE_PLAYBOOK_*` say.",
     columns=(
         Column("name", pa.string(), "the setting, in small letters and without `OPLAKE_PLAYBOOK_`", is_nullable=False),
         Column("value", pa.int64(), "what it is set to", is_nullable=False),
@@ -22,7 +22,8 @@ LIMITS = TableSpec(
     grain=("name",),
 )
 
-_PREFIX = "playbook_"
+NAMES = ("active", "class_successes", "exposures", "successes", "unconfirmed")
+"""The settings of playbooks by which entries are made; by the others they are served, which makes no entry another."""
 
 
 def fingerprint(settings: Settings) -> str:
@@ -31,11 +32,10 @@ def fingerprint(settings: Settings) -> str:
 
 
 def rows(settings: Settings) -> pa.Table:
-    """One row for each setting of playbooks."""
+    """One row for each setting by which entries are made."""
     made = [{"name": name, "value": value} for name, value in _limits(settings)]
     return pa.Table.from_pylist(made, schema=LIMITS.arrow_schema)
 
 
 def _limits(settings: Settings) -> list[tuple[str, int]]:
-    named = (name for name in type(settings).model_fields if name.startswith(_PREFIX))
-    return [(name.removeprefix(_PREFIX), getattr(settings, name)) for name in sorted(named)]
+    return [(name, getattr(settings, f"playbook_{name}")) for name in NAMES]
