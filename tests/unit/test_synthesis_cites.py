@@ -9,6 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oplake.synthesis.cites import cited, claims, unknown
+from oplake.synthesis.transcript import Transcript
+from oplake.synthesis.wire import Said, ToolCall
+
+CALL = ToolCall("call-0", "query", "{}")
 
 
 def test_each_sentence_of_each_text_is_a_claim() -> None:
@@ -50,6 +54,25 @@ def test_ids_that_nobody_gave_are_told() -> None:
     found = claims({"summary": "A [n1]. B [n9, n1]. C [n9]."})
     assert unknown(found, {"n1", "n2"}) == ["n9"]
     assert unknown(found, {"n1", "n9"}) == []
+
+
+def test_evidence_that_is_cited_in_a_list_stays_in_the_transcript() -> None:
+    """A pattern of its own for single ids dropped what `[q0.0, q1.0]` rests on when room was short."""
+    transcript = Transcript("system", "facts")
+    for turn in range(4):
+        transcript.answer(Said("Failures rose [q0.0, q1.0]." if turn == 3 else "Let me see.", tool_calls=(CALL,)))
+        transcript.result(CALL.id, f"result {turn}", f"q{turn}.0")
+    assert transcript.older_half() == []
+    transcript = Transcript("system", "facts")
+    for turn in range(4):
+        transcript.answer(Said("Let me see.", tool_calls=(CALL,)))
+        transcript.result(CALL.id, f"result {turn}", f"q{turn}.0")
+    assert [each["content"] for each in transcript.older_half()] == [
+        "Let me see.",
+        "result 0",
+        "Let me see.",
+        "result 1",
+    ]
 
 
 @given(st.text(alphabet="aB1. \n[]n,!?e\t"))

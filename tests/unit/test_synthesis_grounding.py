@@ -51,6 +51,8 @@ def not_among(text: str) -> list[str]:
         "30 s, 250 rows, 12 %, a 30-second timeout",
         "2026-01-05, 5 January 2026, January 5th, Jan 5, the 5th of January, 2026-01, in 2026",
         "2026-01-06T06:15:00Z, 2026-01-06 06:15, at 6:15 am, at 09:41, 9:41 am",
+        "the week of January 5–6, 5-6 January 2026, Jan 5 to Jan 6",
+        "失败1,234次，成功率４２％，共5条，٤٢ %",
         "five notes, 5 notes, the 3rd note, two endpoints",
         "failed [n7], [q1.0, n12] and so on [n99]",
         "no number at all, one of them, decisions, market, may be",
@@ -77,6 +79,8 @@ def test_what_the_facts_say_is_grounded_however_it_is_said(text: str) -> None:
         ("2026-01-06T07:15:00Z at 10:41, 9:41 pm", ["2026-01-06T07:15:00Z", "10:41", "9:41 pm"]),
         ("gpt-9, v1.2.4, 10.0.0.1, sess-9f3a2c2, p99", ["gpt-9", "v1.2.4", "10.0.0.1", "sess-9f3a2c2", "p99"]),
         ("the 6th note", ["6th"]),
+        ("January 5–9, 8-6 January", ["9", "8"]),
+        ("失败1,235次，成功率４３％，٤٣ %", ["1,235", "４３％", "٤٣ %"]),
         ("66 decisions, 77 markets", ["66", "77"]),  # neither December nor March
         ("(99), [88], *77*, 66: 55; 44/33, =22.", ["99", "88", "77", "66", "55", "44", "33", "22"]),
     ],

@@ -1,4 +1,7 @@
-"""Reports beside a run, as Dagster shows them: as Markdown with charts, and what they took."""
+"""Reports beside a run, as Dagster shows them: as Markdown with charts, and what they took.
+
+Dagster's UI draws pictures in Markdown whose addresses hold their data (tried with 1.13).
+"""
 
 from __future__ import annotations
 

@@ -2,16 +2,17 @@
 
 Read are whole numbers and decimals, with separators of thousands, signs, currencies and units; percentages; words from
 zero to twelve, without "one", which is mostly no number; ranges; dates and times. Names with digits in them, such as
-`gpt-4o`, are told apart, and ids of evidence (`[n3]`) are left out.
+`gpt-4o`, are told apart, and ids of evidence (`[n3]`) are left out. Notation is that of English; digits may be of any
+script, and stand within writing that has no spaces.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -64,7 +65,7 @@ _TOKEN = re.compile(
         (?![\w-]))
     | (?P<spoken>(?:\b(?P<day_before>[0-3]?[0-9])(?:st|nd|rd|th)?\s(?:of\s)?(?P<month_after>{_MONTH})
         |\b(?P<month_before>{_MONTH})\s(?P<day_after>[0-3]?[0-9])(?:st|nd|rd|th)?)
-        (?:,?\s(?P<spoken_year>[0-9]{{4}}))?(?![\w%]))
+        (?:,?\s(?P<spoken_year>[0-9]{{4}})(?![\w-]))?(?![\w%]))
     | (?P<time>(?<![\w:.])(?P<hour>[0-2]?[0-9]):(?P<minute>[0-5][0-9])(?::[0-5][0-9](?:\.[0-9]+)?)?
         (?:\s?(?P<half>[ap]m)\b)?(?![\w:]))
     | (?P<long>(?<!\w)(?:[0-9]+(?:\.[0-9]+){{2,}}(?:[\w.-]*\w)?
@@ -80,6 +81,7 @@ _SPELLED = re.compile(
     rf"(?i:(?<![\w-])(?P<word>{'|'.join(filter(None, _WORDS))})(?![\w-]))(?:[\s-](?P<unit>{_UNITS})(?!\w))?"
 )
 DIGITS_WITHIN = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_NO_SPACES = re.compile(r"[\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff01-\uff04\uff06-\uff0f]")
 _BETWEEN = re.compile(r"\s?[-–—]\s?|\sto\s")  # the two numbers of a range
 _ABOUT = re.compile(
     r"(?i:[~≈]|\b(?:about|around|approximately|approx\.|roughly|nearly|almost|some|over|more than|under|less than))\s?$"
@@ -100,18 +102,44 @@ class Number:
     step: Decimal = Decimal(1)  # the precision at which it is stated: 0.01 of "0.42"
     unit: str = ""
     is_signed: bool = False
-    day: Day | None = None
+    day: Day | None = None  # of a number one that it may be
     clock: str = ""  # a time's HH:MM
 
 
 def numbers(text: str) -> list[Number]:
     """The numbers of a text in their order."""
-    found = sorted([*_written(text), *_spelled(text)], key=lambda each: each.start)
-    for index, (first, second) in enumerate(pairwise(found)):
-        between = text[first.start + len(first.text) : second.start]
-        if first.kind == second.kind == "number" and not first.unit and _BETWEEN.fullmatch(between):
-            found[index] = replace(first, unit=second.unit)  # "2-5 s" are two numbers of seconds
-    return found
+    readable = text if text.isascii() else "".join(map(_readable, text))
+    found = sorted([*_written(readable), *_spelled(readable)], key=lambda each: each.start)
+    for index in range(len(found) - 1):
+        first, second = found[index : index + 2]
+        if _BETWEEN.fullmatch(readable, first.start + len(first.text), second.start):
+            found[index : index + 2] = _range(first, second)
+    return [replace(each, text=text[each.start : each.start + len(each.text)]) for each in found]
+
+
+def _range(first: Number, second: Number) -> tuple[Number, Number]:
+    """The two numbers of a range: of "2-5 s" both are seconds, of "5-11 January" both may be days."""
+    match first.kind, second.kind:
+        case "number", "number" if not first.unit:
+            first = replace(first, unit=second.unit)
+        case "number", "date" if second.day:
+            first = _perhaps_day(first, second.day)
+        case "date", "number" if first.day:
+            second = _perhaps_day(second, first.day)
+    return first, second
+
+
+def _perhaps_day(number: Number, other: Day) -> Number:
+    year, month, _ = other
+    is_plain = not number.unit and not number.is_signed and number.step == 1
+    return replace(number, day=(year, month, int(number.value or 0))) if is_plain else number
+
+
+def _readable(letter: str) -> str:
+    """A letter as the patterns read it, one for one: digits are Arabic, and writing without spaces parts numbers."""
+    if letter.isdecimal():
+        return str(unicodedata.decimal(letter))
+    return "%" if letter == "％" else " " if _NO_SPACES.match(letter) else letter
 
 
 def _written(text: str) -> Iterator[Number]:

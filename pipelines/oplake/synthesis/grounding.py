@@ -135,6 +135,8 @@ class _Facts:
             case "name":
                 return self._has_name(number.text) or (number.value is not None and self._has_number(number))
         is_name = any(letter.isalpha() for letter in number.text) and number.text[:1].isdigit()
+        if number.day is not None and self._has_day(number):
+            return True
         return self._has_number(number) or (is_name and self._has_name(number.text))
 
     def _has_number(self, number: Number) -> bool:
@@ -202,7 +204,7 @@ class _Facts:
                 if "," in each.text:  # "1,234" may be two numbers of a list
                     for part in DIGITS_WITHIN.findall(each.text):
                         self.plain.add(Decimal(part))
-            elif each.day is not None:
+            if each.day is not None:
                 self._take_day(each.day)
             if each.clock:
                 self.clocks.add(each.clock)
