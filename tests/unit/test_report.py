@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 from tests.written_rows import NAMED, written_row
+from typer.testing import CliRunner
 
+from oplake.cli.assembly import assembled
 from oplake.lake.catalog import connect
 from oplake.lake.commit import provenance
 from oplake.lake.tables import Lake
@@ -402,6 +404,15 @@ def test_who_asks_for_what_is_not_there_is_told_what_there_is(written: Lake, set
 def test_a_lake_without_reports_says_how_they_come(settings: Settings) -> None:
     with connect(settings) as connection, pytest.raises(NoReport, match="no report yet; `oplake write`"):
         reports_of(connection)
+
+
+def test_a_table_that_cannot_be_read_is_told_in_words(written: Lake) -> None:
+    *_, last = written.files("users.daily_reports")
+    Path(last).write_bytes(b"no Parquet")
+    done = CliRunner().invoke(assembled(), ["report"])
+    assert done.exit_code == 1
+    assert "the reports cannot be read" in done.stderr
+    assert done.stdout == ""
 
 
 # --- beside a run ----------------------------------------------------------------------------------------------------

@@ -29,11 +29,16 @@ def report(
 
     Numbers that are not among the facts are marked (?). What is piped is Markdown.
     """
+    import duckdb
+
     from oplake.lake.catalog import connect
     from oplake.report.reports import reports_of
 
     with connect(settings()) as connection:
-        found = reports_of(connection, day.date() if day else None, user)
+        try:
+            found = reports_of(connection, day.date() if day else None, user)
+        except duckdb.Error as error:
+            raise CommandError(f"the reports cannot be read: {error}") from error
     if html is None:
         _print(found)
     else:
