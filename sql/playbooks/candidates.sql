@@ -104,6 +104,8 @@ exemplified AS (
     GROUP BY worked.day, recent.task_class, recent.endpoint
 ),
 
+-- A course is what was done, with what had been shown. It is counted by its hash, and spelt out again only where it is frequent:
+-- over many days at once there are 28 times as many.
 courses_of_day AS (
     SELECT
         day,
@@ -112,37 +114,55 @@ courses_of_day AS (
         is_success,
         items,
         shown,
+        hash(items, shown) AS course,
         count(*) AS units,
         max(event_id, 20) AS evidence
     FROM runs
     GROUP BY day, task_class, endpoint, is_success, items, shown
 ),
 
-courses AS (
+counted AS (
     SELECT
         worked.day,
-        course.task_class,
-        course.endpoint,
-        course.is_success,
-        course.items,
-        course.shown,
-        CAST(sum(course.units) AS BIGINT) AS units,
-        list_reverse_sort(flatten(list(course.evidence)))[:20] AS evidence
+        seen.task_class,
+        seen.endpoint,
+        seen.is_success,
+        seen.course,
+        sum(seen.units) AS units
     FROM worked
-    INNER JOIN courses_of_day AS course ON course.day BETWEEN worked.day - 27 AND worked.day
-    GROUP BY worked.day, course.task_class, course.endpoint, course.is_success, course.items, course.shown
+    INNER JOIN courses_of_day AS seen ON seen.day BETWEEN worked.day - 27 AND worked.day
+    GROUP BY worked.day, seen.task_class, seen.endpoint, seen.is_success, seen.course
 ),
 
 frequent AS (
     SELECT *
-    FROM courses
+    FROM counted
     QUALIFY
-        row_number() OVER (
-            PARTITION BY day, task_class, endpoint, is_success ORDER BY units DESC, items, shown
-        ) <= 500
+        row_number() OVER (PARTITION BY day, task_class, endpoint, is_success ORDER BY units DESC, course) <= 500
 ),
 
-items_of_successes AS (
+courses AS (
+    SELECT
+        frequent.day,
+        frequent.task_class,
+        frequent.endpoint,
+        frequent.is_success,
+        seen.items,
+        seen.shown,
+        CAST(sum(seen.units) AS BIGINT) AS units,
+        list_reverse_sort(flatten(list(seen.evidence)))[:20] AS evidence
+    FROM frequent
+    INNER JOIN courses_of_day AS seen
+        ON
+            frequent.course = seen.course
+            AND frequent.is_success = seen.is_success
+            AND frequent.task_class = seen.task_class
+            AND frequent.endpoint IS NOT DISTINCT FROM seen.endpoint
+            AND seen.day BETWEEN frequent.day - 27 AND frequent.day
+    GROUP BY frequent.day, frequent.task_class, frequent.endpoint, frequent.is_success, seen.items, seen.shown
+),
+
+items_of_day AS (
     SELECT
         day,
         task_class,
@@ -154,10 +174,21 @@ items_of_successes AS (
             task_class,
             unnest(list_distinct(items)) AS item,
             units
-        FROM courses
+        FROM courses_of_day
         WHERE endpoint IS NULL AND is_success
     ) AS seen
     GROUP BY day, task_class, item
+),
+
+items_of_successes AS (
+    SELECT
+        worked.day,
+        seen.task_class,
+        seen.item,
+        sum(seen.units) AS units
+    FROM worked
+    INNER JOIN items_of_day AS seen ON seen.day BETWEEN worked.day - 27 AND worked.day
+    GROUP BY worked.day, seen.task_class, seen.item
 ),
 
 errors AS (
@@ -252,7 +283,7 @@ course_lists AS (
             )
             ORDER BY items, is_success, shown
         ) AS courses
-    FROM frequent
+    FROM courses
     GROUP BY day, task_class, endpoint
 ),
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby
+from itertools import combinations, groupby
 from typing import Any
 
 from oplake.learning.lifecycle import Kind, Proposal, entry_id
@@ -231,25 +231,44 @@ def _to_avoid(runs: Sequence[Runs], words: _Words, path: Items, cited: frozenset
         (item for item, units in failing.items() if units >= least), key=lambda item: (-failing[item], item)
     )
 
-    def told(patterns: Sequence[Items], left: Sequence[Runs]) -> list[Finding]:
+    def told(patterns: Sequence[Items], left: Sequence[Runs], looked_at: int) -> list[Finding]:
         return [
-            _finding("avoid", items, runs, words.to_avoid(items, runs, path), len(patterns) * KINDS_TO_AVOID, left)
+            _finding("avoid", items, runs, words.to_avoid(items, runs, path), looked_at * KINDS_TO_AVOID, left)
             for items in patterns
         ]
 
-    singles = [each for each in told([(item,) for item in common], failures) if each.p_value <= SIGNIFICANT]
+    steps = [(item,) for item in common]
+    singles = [each for each in told(steps, failures, len(steps)) if each.p_value <= SIGNIFICANT]
     suspects = {each.items[0] for each in singles}
     singles = [each for each in singles if not _is_consequence(each.items[0], suspects, failures)]
     singles.sort(key=lambda each: (round(each.p_value, 9), each.items))
     found = singles[:MOST_AVOID]
     known = {each.items[0] for each in found}
     left = [each for each in failures if known.isdisjoint(each.items)]
-    found += told([(item,) for item in common if item in cited - known], left)
+    found += told([(item,) for item in common if item in cited - known], left, len(steps))
     rest = [item for item in common if item not in cited | suspects][:MOST_PAIRED]
-    pairs = [(one, other) for one in rest for other in rest if one != other and not occurs_in((one, other), path)]
-    paired = [each for each in told(pairs, left) if each.p_value <= SIGNIFICANT and each.unexplained >= least]
+    looked_at = len(rest) * (len(rest) - 1)
+    pairs = [pair for pair in _suspect_pairs(runs, rest, least=least) if not occurs_in(pair, path)]
+    paired = [
+        each for each in told(pairs, left, looked_at) if each.p_value <= SIGNIFICANT and each.unexplained >= least
+    ]
     paired.sort(key=lambda each: (round(each.p_value, 9), each.items))
     return found + paired[: max(0, MOST_AVOID - len(found))]
+
+
+def _suspect_pairs(runs: Sequence[Runs], items: Sequence[str], *, least: int) -> list[Items]:
+    """The pairs of steps, one after the other, that enough failures have, and more than chance would leave to them."""
+    asked, counts = frozenset(items), {True: Counter[Items](), False: Counter[Items]()}
+    for each in runs:
+        steps = [item for item in each.items if item in asked]
+        for pair in {(one, other) for one, other in combinations(steps, 2) if one != other}:
+            counts[each.is_success][pair] += each.units
+    totals = {outcome: _units(each for each in runs if each.is_success is outcome) for outcome in counts}
+    return [
+        pair
+        for pair, hits in sorted(counts[False].items())
+        if hits >= least and hits * totals[True] > counts[True][pair] * totals[False]
+    ]
 
 
 def _is_consequence(item: str, suspects: set[str], failures: Sequence[Runs]) -> bool:
