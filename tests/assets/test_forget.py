@@ -38,6 +38,7 @@ from oplake.orchestration.instance import open_instance
 from oplake.orchestration.liveness import RunsAreOn, carrying_out, without_runs
 from oplake.orchestration.partitions import key_of
 from oplake.orchestration.resources import alive_folder
+from oplake.orchestration.run import run
 from oplake.orchestration.work import find_work, our_models
 from oplake.settings import Settings
 
@@ -263,6 +264,24 @@ def test_a_lake_whose_name_was_taken_is_put_back(settings: Settings) -> None:
     forgotten(settings)
     assert len(rows(settings, spec.name)) == 1
     assert not (settings.home / BESIDE).exists()
+
+
+def test_figures_of_what_expired_stay_without_what_is_theirs(settings: Settings) -> None:
+    """Nothing can make those days again, so that they are carried over; sums that name nobody keep what she was in."""
+    land(settings, [*ANNS, *OTHERS])
+    run(settings, now=NOW)
+    kept = settings.model_copy(update={"operations_kept": timedelta(days=30)})
+    night = NOW + timedelta(days=40)
+    assert upkeep(kept, now=night).expired == {"landed.ops": 3}
+    before = {name: rows(settings, f"operations.{name}") for name in ("endpoint_days", "messages", "failures")}
+    assert {row["session_id"] for row in before["messages"]} == {"chat-1", "chat-2"}
+    forget(settings, ANN, now=lambda: night)
+    assert rows(settings, "operations.endpoint_days") == before["endpoint_days"]
+    assert {row["session_id"] for row in rows(settings, "operations.messages")} == {"chat-2"}
+    assert {row["session_id"] for row in rows(settings, "operations.failures")} == {"chat-2"}
+    assert traces(settings.home) == []
+    assert not find_work(settings, our_models(settings), now=night)
+    assert [str(each) for each in examine(settings) if each.severity == "error"] == []
 
 
 def test_what_cannot_be_cleaned_is_told(settings: Settings) -> None:

@@ -163,6 +163,14 @@ def test_quotations_go_where_they_are_named_and_from_reports_about_all() -> None
         assert SAID.encode() not in judged
 
 
+def test_a_template_of_what_they_said_is_a_quotation_too() -> None:
+    """Tables of messages fold numbers away; the sentence would still be theirs."""
+    said = "since gate 12 opened, my sister has been waiting for the night shift"
+    ann = person(event("note", "1", user_id=ANN, note=said))
+    folded = ann.neutral("gave up: since gate <*> opened, my sister has been waiting for the night shift")
+    assert folded == f"gave up: since gate <*> {NEUTRAL}"
+
+
 def test_rejects_that_name_or_quote_them_go_whole() -> None:
     ann = person(event("note", "1", user_id=ANN, note=SAID), turn("2", "s-of-ann"))
     for raw in (

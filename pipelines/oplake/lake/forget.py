@@ -263,10 +263,7 @@ def _carry_over(settings: Settings, person: Person, old: Lake, new: Lake, name: 
 
 
 def _scrubbed(batch: pa.RecordBatch, person: Person) -> pa.RecordBatch:
-    texts = [field.name for field in batch.schema if field.type == pa.string()]
-    rows = [row for row in batch.to_pylist() if not person.owns_row(row)]
-    for row in rows:
-        row.update({name: person.neutral(row[name]) for name in texts if row[name] is not None})
+    rows = [person.walked(row) for row in batch.to_pylist() if not person.owns_row(row)]
     return pa.RecordBatch.from_pylist(rows, schema=batch.schema)
 
 

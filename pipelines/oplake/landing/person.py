@@ -47,6 +47,7 @@ _OF_TURNS = frozenset({"turn", "tool_call", "patch", "session_event"})
 _SAID = {"note": "note", "turn": "user_message", "operator_note": "message"}
 _KEPT_KEYS = frozenset({"kind", "ts", "received_at", "started_at", "ended_at", "event_type", "raw_encoding"})
 _NO_WORDS = frozenset({"true", "false", "null"})
+_WITH_DIGITS = re.compile(r"\S*\d\S*")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -214,7 +215,10 @@ class Person:
 
     @cached_property
     def _quotes(self) -> list[str]:
-        return sorted({each for said in self.known.said for each in _spellings(said)}, key=len, reverse=True)
+        # Templates of messages have something else in the place of words with digits; the rest is quoted still.
+        parts = {part.strip() for said in self.known.said for part in (said, *_WITH_DIGITS.split(said))}
+        long = {each for part in parts if len(part) >= QUOTE_CHARS for each in _spellings(part)}
+        return sorted(long, key=len, reverse=True)
 
     def _owns(self, head: _Head) -> bool:
         known = self.known
@@ -252,20 +256,21 @@ class Person:
 
     def _without(self, line: bytes) -> bytes:
         value = msgspec.json.decode(line)
-        changed = {key: each if key in _KEPT_KEYS else self._walked(each) for key, each in value.items()}
+        changed = {key: each if key in _KEPT_KEYS else self.walked(each) for key, each in value.items()}
         if changed == value:
             return line
         made = msgspec.json.encode(changed)
         # What somebody else wrote may have been shorter than we write it.
         return made if len(made) <= len(line) else self.neutral(line.decode()).encode()
 
-    def _walked(self, value: Any) -> Any:
+    def walked(self, value: Any) -> Any:
+        """A value of JSON or of a table whose texts do not name them, and quote nothing that they said."""
         if isinstance(value, str):
             return self.neutral(value)
         if isinstance(value, list):
-            return [self._walked(each) for each in value]
+            return [self.walked(each) for each in value]
         if isinstance(value, dict):
-            return {self.neutral(key): self._walked(each) for key, each in value.items()}
+            return {self.neutral(key): self.walked(each) for key, each in value.items()}
         return value
 
 
