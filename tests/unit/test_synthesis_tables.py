@@ -427,6 +427,7 @@ def test_it_says_how_many_users_were_left_out(tiny: TinyLake) -> None:
         ([(50, 100)], (90, 100), "improving"),
         ([(90, 100)], (50, 100), "declining"),
         ([(9, 10)], (5, 10), "stable"),  # too few to tell
+        ([(7, 10)], (10, 10), "stable"),  # the interval of Wald would call it improving
         ([(0, 20), (20, 20), (0, 20)], (20, 20), "volatile"),
         ([(10, 10)] * 7, (10, 10), "stable"),
         ([(0, 10)] * 7, (0, 10), "stable"),

@@ -120,10 +120,12 @@ def _write(
         )
     if not report.runs:
         remark("Nothing is due; --from DAY writes a day that is not.")
-    for outcome in llm.outcomes:
-        waits = f"; {counted(outcome.left_out, 'row')} must wait" if outcome.left_out else ""
-        cost = f", for {outcome.cost_usd:.4f} USD" if outcome.cost_usd else ""
-        remark(f"Wrote {counted(outcome.new, 'row')} of {outcome.table}{cost}{waits}.")
+    for table in dict.fromkeys(outcome.table for outcome in llm.outcomes):  # which may be written in several runs
+        mine = [outcome for outcome in llm.outcomes if outcome.table == table]
+        waiting, cost = sum(each.left_out for each in mine), sum(each.cost_usd for each in mine)
+        waits = f"; {counted(waiting, 'row')} must wait" if waiting else ""
+        paid = f", for {cost:.4f} USD" if cost else ""
+        remark(f"Wrote {counted(sum(each.new for each in mine), 'row')} of {table}{paid}{waits}.")
     for alert in report.alerts:
         remark(f"Note, {alert.table}: {alert.message}")
     if not report.is_success:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from oplake.lake.landed import SEGMENTS
 from oplake.models.model import Models
 from oplake.orchestration.errors import OrchestrationError
 from oplake.orchestration.report import RunReport
@@ -61,7 +62,8 @@ def write(
         watch: Is told of each table that is about to be written.
 
     Raises:
-        OrchestrationError: There is no such table, or a day lies outside the days of the models.
+        OrchestrationError: There is no such table, a day lies outside the days of the models, or nothing has been
+            ingested yet.
         LakeError: What was written could not be published.
     """
     named = {what.name: what for what in WRITTEN}
@@ -74,6 +76,11 @@ def write(
             f"{days[0]} to {days[1]} cannot be written: give a first and a last day from {settings.first_day} "
             f"(OPLAKE_FIRST_DAY) to today, {now.date()}"
         )
+    lake = open_lake(settings)
+    if not lake.exists(SEGMENTS.name):
+        raise OrchestrationError(
+            "there is nothing to write about yet: bring events in and `oplake run`; `oplake demo` shows how it works"
+        )
     todo = rounds({what.name: _days(what, days, settings, now) for what in chosen})
     if not todo:
         return RunReport(())
@@ -84,7 +91,7 @@ def write(
         our_models(settings) if models is None else models,
         todo,
         only_due=days is None,
-        lake=open_lake(settings),
+        lake=lake,
         now=now,
         llm=llm,
         instance=instance,

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ValidationError
 
+from oplake.synthesis.wire import json_schema
+
 RAW_CHARS = 500  # of an answer that fits no schema: enough to see what it was about
 PROBLEM_CHARS = 1_000  # of a validation error that the model is shown; the first problems explain the rest
 _FENCED = re.compile(r"```[a-zA-Z]*\s*\n?(.*?)```", re.DOTALL)
@@ -47,4 +49,4 @@ def raw(content: str) -> dict[str, Any]:
 
 def schema_text(schema: type[BaseModel]) -> str:
     """A schema as prompts show it, for servers that take no `response_format`."""
-    return msgspec.json.format(msgspec.json.encode(schema.model_json_schema(), order="sorted"), indent=1).decode()
+    return msgspec.json.format(msgspec.json.encode(json_schema(schema), order="sorted"), indent=1).decode()

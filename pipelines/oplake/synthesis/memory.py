@@ -28,6 +28,15 @@ from oplake.settings import Settings
 
 SOURCE = events.SYNTHESIS
 KINDS = ("llm_call", "turn", "tool_call", "session_event", "operator_note")
+NAMED_BY = {
+    "llm_call": "prompt_hash",
+    "turn": "session_id",
+    "tool_call": "session_id",
+    "session_event": "session_id",
+    "operator_note": "target",
+}
+"""The field by which events of a kind are mostly looked for, and mostly not found: the work is new."""
+
 CLEAN = "clean"
 _BEGINNINGS = tuple(b'{"kind":"%s"' % kind.encode() for kind in KINDS)
 
@@ -51,6 +60,7 @@ class Memory:
         self._offsets: dict[str, int] = {}  # of the segments: how far they have been read
         self._recent: dict[str, dict[str, events.Event]] = {}  # events beyond those tables, by kind and event_id
         self._found: dict[str, list[dict[str, Any]]] = {}  # in those tables, by what was asked
+        self._names: dict[tuple[str, Any], set[str]] = {}  # there, of `NAMED_BY`, by kind and source
 
     def __enter__(self) -> Self:
         self.connection = self._open.enter_context(engine(self._settings))
@@ -97,12 +107,26 @@ class Memory:
         self._refresh()
         asked = repr((kind, since, sorted(equal.items())))
         if asked not in self._found:
-            self._found[asked] = self._from_lake(kind, since, equal)
+            self._found[asked] = self._from_lake(kind, since, equal) if self._may_be_there(kind, equal) else []
         found = {row["event_id"]: row for row in self._found[asked]}
         for event in self._recent.get(kind, {}).values():
             if event.event_id not in found and _is_wanted(event, since, equal):
                 found[event.event_id] = msgspec.structs.asdict(event)
         return sorted(found.values(), key=lambda row: (row["received_at"], row["event_id"]))
+
+    def _may_be_there(self, kind: str, equal: Mapping[str, Any]) -> bool:
+        """Whether the lake has any event of that name; to ask for the names once is cheaper than for each of them."""
+        table, wanted = events.TABLES[kind], equal.get(NAMED_BY[kind])
+        if wanted is None or table not in self._versions:
+            return wanted is None
+        source = equal.get("source")
+        if (kind, source) not in self._names:
+            relation = self.lake.relation_sql(table, as_of=self._versions[table])
+            query = f"SELECT DISTINCT {NAMED_BY[kind]} FROM ({relation}) WHERE $source IS NULL OR source = $source"
+            rows = self.connection.execute(query, {"source": source}).fetchall()
+            self._names[kind, source] = {name for (name,) in rows}
+        names = self._names[kind, source]
+        return any(name in names for name in ([wanted] if isinstance(wanted, str) else wanted))
 
     def _from_lake(self, kind: str, since: date | None, equal: Mapping[str, Any]) -> list[dict[str, Any]]:
         table = events.TABLES[kind]
@@ -140,7 +164,7 @@ class Memory:
 
     def _pin(self, present: Iterable[str]) -> None:
         """Looks at the lake as it is now. What was taken in comes first: what it names is in the tables read after."""
-        self._offsets, self._recent, self._found = {}, {}, {}
+        self._offsets, self._recent, self._found, self._names = {}, {}, {}, {}
         if self.lake.exists(SEGMENTS.name):
             query = f"SELECT segment, max(end_offset) FROM ({self.lake.relation_sql(SEGMENTS.name)}) GROUP BY segment"
             taken: dict[str, int] = dict(self.connection.execute(query).fetchall())

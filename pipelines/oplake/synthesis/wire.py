@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -98,20 +99,20 @@ class Request:
         if self.tools:
             body["tools"] = list(self.tools)
         elif self.schema is not None and "response_format" not in without:  # many servers refuse both together
-            named = {"name": self.schema.__name__, "schema": self.schema.model_json_schema()}
+            named = {"name": self.schema.__name__, "schema": json_schema(self.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         return body
 
     def hash(self, model: str, facts: Mapping[str, Any] | None = None) -> str:
         """A hash of prompt, model, parameters and schema; of facts too, where the answer comes of them directly."""
-        schema = self.schema.model_json_schema() if self.schema is not None else None
+        schema = json_schema(self.schema) if self.schema is not None else None
         asked = [self.body(model), schema, facts]
         return sha256(msgspec.json.encode(asked, order="sorted", enc_hook=str)).hexdigest()
 
     @property
     def prompt_tokens(self) -> int:
         """An estimate of the tokens that the request reads, rather too many than too few."""
-        extra = msgspec.json.encode([self.tools, self.schema.model_json_schema() if self.schema else None])
+        extra = msgspec.json.encode([self.tools, json_schema(self.schema) if self.schema else None])
         return count_tokens(self.messages) + len(extra) // BYTES_PER_TOKEN
 
 
@@ -135,6 +136,12 @@ class FailedCall(Protocol):
     """Is told of a provider that failed, and who is asked instead, if anybody is."""
 
     def __call__(self, provider: str, model: str, error: ModelError, instead: str | None) -> None: ...
+
+
+@cache
+def json_schema(schema: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema of an answer, worked out once. For looking only."""
+    return schema.model_json_schema()
 
 
 def count_tokens(messages: tuple[Message, ...] | list[Message]) -> int:

@@ -40,6 +40,7 @@ from oplake.synthesis.facts import facts_of
 from oplake.synthesis.grounding import ungrounded
 from oplake.synthesis.memory import CLEAN, SOURCE, Memory, clean
 from oplake.synthesis.prompts import render, version_of
+from oplake.synthesis.wire import json_schema
 from oplake.synthesis.writing import COST_PLACES, Partition, Subject, Writing
 
 log = logging.getLogger(__name__)
@@ -378,7 +379,7 @@ def restore(
 
 def code_version(what: Writing) -> str:
     """Hash of what is asked: the prompts and the schema."""
-    schema = msgspec.json.encode(what.schema.model_json_schema(), order="sorted")
+    schema = msgspec.json.encode(json_schema(what.schema), order="sorted")
     return sha256(version_of("system", what.prompt).encode() + schema).hexdigest()[:NAME_CHARS]
 
 
