@@ -330,9 +330,11 @@ def _clear(settings: Settings) -> None:
 def _open_files() -> set[str]:
     """The files that processes of this machine have open, as far as we may know."""
     found: set[str] = set()
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):
-            found.add(str(descriptor.readlink()))
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it is over, or somebody else's
+            for descriptor in (process / "fd").iterdir():
+                with suppress(OSError):  # it is closed
+                    found.add(str(descriptor.readlink()))
     return found
 
 
