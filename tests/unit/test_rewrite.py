@@ -12,6 +12,7 @@ from tests.landed_events import NOON, event, land, land_bytes, rows, take_in
 
 from oplake.lake.doctor import examine
 from oplake.landing.errors import LandingError
+from oplake.landing.forward import Client, forward
 from oplake.landing.rewrite import is_touched, mend, rewrite
 from oplake.landing.segments import look_at, read_range, segments
 from oplake.landing.writer import SegmentWriter
@@ -103,6 +104,33 @@ def test_writers_go_on_and_lose_nothing(settings: Settings) -> None:
     assert {f"n{n}" for n in acknowledged} <= found
     assert rows(settings, "landed.rejects") == []
     assert [each for each in examine(settings) if each.severity == "error"] == []
+
+
+class Receiver(Client):
+    """A receiver that takes every line, and counts those that say something, as ours does."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:9")
+        self.taken: list[bytes] = []
+
+    def send(self, lines: bytes) -> None:
+        said = lines.splitlines()
+        assert all(line.strip() for line in said), "it would not count these, and so never acknowledge the batch"
+        self.taken += said
+
+
+def test_a_spool_goes_on_where_it_was(settings: Settings) -> None:
+    """What has been sent is remembered by its offset."""
+    spool = settings.home / "spool" / "there"
+    with closing(SegmentWriter(spool, writer="r", clock=lambda: NOON)) as writer:
+        writer.append([note(0), note(1, "ann"), note(2)])
+    [segment] = segments(spool)
+    segment.path.with_suffix(".sent").write_text(str(len(note(0)) + 1))
+    rewrite(segment.path, without_ann)
+    receiver = Receiver()
+    forward(spool, receiver)
+    assert receiver.taken == [note(2)]
+    assert segments(spool) == []
 
 
 @pytest.mark.parametrize("stop", ["before the new one", "before the rest", "within the rest"])
