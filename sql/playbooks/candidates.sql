@@ -661,6 +661,16 @@ class_totals AS (
     GROUP BY analyses.day, analyses.task_class
 ),
 
+own_shares AS (
+    SELECT
+        day,
+        task_class,
+        template,
+        max(share) AS share
+    FROM error_shares
+    GROUP BY day, task_class, template
+),
+
 error_analyses AS (
     SELECT
         this.day,
@@ -680,10 +690,12 @@ error_analyses AS (
         0 AS other_hits,
         coalesce(max(total.successes), 0) AS other_runs,
         CAST(NULL AS DOUBLE) AS p_value,
-        bool_and(this.is_clean) AS is_proposed,
+        bool_and(this.is_clean AND coalesce(own.share >= 0.8, TRUE)) AS is_proposed,
         list_reverse_sort(list_distinct(flatten(list(this.event_ids))))[:20] AS evidence
     FROM identified_analyses AS this
     LEFT JOIN class_totals AS total ON this.day = total.day AND this.task_class = total.task_class
+    LEFT JOIN own_shares AS own
+        ON this.day = own.day AND this.task_class = own.task_class AND this.template = own.template
     GROUP BY this.day, this.task_class, this.entry_id
 ),
 

@@ -310,6 +310,18 @@ def test_an_analysis_that_does_not_want_it_or_was_talked_to_is_kept_out(tiny: Ti
     assert entries(tiny) == []
 
 
+@pytest.mark.parametrize(("others", "is_proposed"), [(0, True), (3, False)])
+def test_an_analysis_of_an_error_that_other_classes_meet_is_kept_out(
+    tiny: TinyLake, others: int, is_proposed: bool
+) -> None:
+    """What every class meets is the world's, whatever an author makes of it."""
+    analysed(tiny, "Do not pay at once.", template="nobody is free")
+    failed = [op(n, is_success=False, task_class="refund") for n in range(3)]
+    tiny.land(*actions(PATH, 5, is_success=True), *failed)
+    found = entries(tiny, *(op(n, is_success=False, task_class="other") for n in range(others)))
+    assert ("pay at once." in {entry["avoid"] for entry in found}) is is_proposed
+
+
 # --- a world whose truth is known -------------------------------------------------------------------------------------
 
 
