@@ -6,7 +6,9 @@
 --
 -- Advice that rests on an estimate (attribution.step_value, attribution.blame) counts while that of its class is above its floor
 -- (attribution.estimate_floors). A correction counts unless operations.correction_effects finds that it has no effect or harms:
--- one that helps, and one of which too little is known, whose next attempts have succeeded, come on probation.
+-- one that helps, and one of which too little is known, whose next attempts have succeeded, come on probation. An entry that
+-- was served once is judged by what showing it did, and by that alone: it stays, as a tombstone too, whatever becomes of the
+-- estimate that proposed it.
 --
 -- Example: `assume_thirty_days` is found in 16 of 40 failed refunds and in 3 of 65 others. That makes an entry on probation, with
 -- uplift null and -1 and 1 as its bounds, since nobody was shown it yet.
@@ -26,6 +28,8 @@ WITH limits AS (
         max(CASE WHEN name = 'unconfirmed' THEN value END) AS unconfirmed
     FROM playbooks.limits
 ),
+
+met AS (SELECT DISTINCT uptake.entry_id FROM playbooks.uptake AS uptake),
 
 proposed AS (
     SELECT
@@ -47,10 +51,16 @@ proposed AS (
             AND effect.scope = 'advice'
             AND candidate.task_class = effect.task_class
             AND candidate.template = effect.template
+    LEFT JOIN met ON candidate.entry_id = met.entry_id
     WHERE
         candidate.is_proposed
-        AND (candidate.estimate IS NULL OR floors.is_above_floor)
-        AND coalesce(effect.effect, 'too_few') IN ('helps', 'too_few')
+        AND (
+            met.entry_id IS NOT NULL
+            OR (
+                (candidate.estimate IS NULL OR floors.is_above_floor)
+                AND coalesce(effect.effect, 'too_few') IN ('helps', 'too_few')
+            )
+        )
 ),
 
 -- One entry a day, whatever speaks for it; what is looked at of a content is its first day and its last.

@@ -27,6 +27,7 @@ from tests.sql.tiny_lake import (
     tool_call,
     turn,
 )
+from tests.written_rows import NAMED, example_rows
 
 from oplake.lake.engine import SPILL
 from oplake.lake.landed import INGESTED
@@ -87,6 +88,8 @@ def some_attempts(tiny: TinyLake, day: int) -> None:
         for index, decision in enumerate(("look", "guess" if fails else "ask", "look", "answer")):
             tiny.land(step(name, at(start + index / 10), index, decision=decision))
         tiny.land(completed(name, at(start + 0.5), {"ok": not fails}))
+        told = {"entry_id": f"entry-{number % 2}", "entry_version": 1, "task_class": "fix", "withheld": number % 4 == 0}
+        tiny.land({"kind": "playbook_served", "ts": at(start), "action_id": name} | told)
         if fails:
             label = {"data": {"step_index": 1}, "observation_type": "blame_label"}
             tiny.land(observation(name, at(start + 24), **label))
@@ -100,11 +103,12 @@ def rows_of(tiny: TinyLake, model: Model) -> list[dict[str, Any]]:
 def test_a_range_of_days_comes_out_as_its_days_one_by_one(tiny: TinyLake) -> None:
     """One run makes a range, and so sees more than the window of a single day; no model may let that show."""
     some_days(tiny)
+    tiny.append(NAMED["users.meta_plans"].spec, example_rows()["users.meta_plans"])
     tiny.budgets = {"user": Decimal("0.05")}
     last = DAY + 4 * ONE
     tiny.build(start=DAY, stop=last)
     together = {model.name: rows_of(tiny, model) for model in tiny.models}
-    assert all(together.values())
+    assert [name for name, rows in together.items() if not rows] == []
     for model in reversed(tiny.models.models):
         tiny.connection.execute(f"DELETE FROM {model.name}")
     for model in tiny.models:

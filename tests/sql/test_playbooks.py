@@ -247,6 +247,25 @@ def test_a_correction_without_effect_is_left_out_though_attempts_after_it_succee
     assert "Widen the radius." not in {entry["do"] for entry in found}
 
 
+@pytest.mark.parametrize("is_served", [True, False])
+def test_an_entry_that_was_served_stays_when_its_estimate_falls(tiny: TinyLake, is_served: bool) -> None:
+    """What was shown to agents is judged by what came of that; it may not vanish with what once spoke for it."""
+    advice = "Widen the radius."
+    entries(tiny, *corrected(6, advice=advice, is_success=True, name="few"), *plain(4, is_success=False))
+    query = f"SELECT entry_id FROM playbooks.entries WHERE \"do\" = '{advice}'"
+    ((entry_id,),) = [row.values() for row in tiny.ask(query)]
+    later = [*corrected(30, advice=advice, is_success=False, name="many"), *plain(30, is_success=True)]
+    found = entries(
+        tiny,
+        *([served(entry_id, "shown"), *action("shown", PATH, is_success=True)] if is_served else []),
+        *({**event, "ts": event["ts"] + timedelta(days=1)} for event in later),
+        days=2,
+    )
+    (effect,) = tiny.ask("SELECT effect FROM operations.correction_effects WHERE scope = 'advice'")
+    assert effect["effect"] in {"no_effect", "harms"}
+    assert (advice in {entry["do"] for entry in found}) == is_served
+
+
 def analysed(tiny: TinyLake, dont: str, **fields: Any) -> None:
     """An error analysis that says what belongs in the playbook."""
     row = {
