@@ -22,7 +22,12 @@ class Interval(NamedTuple):
 
 def wilson(values: Sequence[float]) -> Interval:
     """The mean of values in [0, 1] with the score interval of Wilson, as for so many successes."""
-    n, share = len(values), sum(values) / len(values)
+    return score_interval(sum(values), len(values))
+
+
+def score_interval(successes: float, n: int) -> Interval:
+    """The share of successes among n with the score interval of Wilson."""
+    share = successes / n
     centre = share + Z * Z / (2 * n)
     margin = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     return Interval(share, max((centre - margin) / (1 + Z * Z / n), 0.0), min((centre + margin) / (1 + Z * Z / n), 1.0))

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Literal, TypeAlias
 
+from oplake.learning.intervals import score_interval
 from oplake.synthesis.facts import Facts
 
 Trajectory: TypeAlias = Literal["improving", "stable", "declining", "volatile"]
 
-Z = 1.959963984540054  # of a two-sided 95 % interval
 VOLATILE = 3.0  # chi-square over its degrees of freedom; chance alone gives about 1
 FEWEST = 5  # tool calls of a day for its rate to say something of how days differ
 FEWEST_DAYS = 4
@@ -93,14 +93,11 @@ def _dispersion(days: Sequence[tuple[int, int]]) -> float:
     return sum((won - n * rate) ** 2 / (n * rate * (1 - rate)) for won, n in days) / (len(days) - 1)
 
 
-def _wilson(won: int, n: int) -> tuple[float, float]:
-    centre, margin = won + Z**2 / 2, Z * math.sqrt(won * (n - won) / n + Z**2 / 4)
-    return (centre - margin) / (n + Z**2), (centre + margin) / (n + Z**2)
-
-
 def _difference(one: tuple[int, int], other: tuple[int, int]) -> tuple[float, float]:
-    (p, q), (low, high), (low_q, high_q) = (one[0] / one[1], other[0] / other[1]), _wilson(*one), _wilson(*other)
+    """The 95 % interval of the difference of two shares, each given as successes and trials."""
+    p, q = score_interval(*one), score_interval(*other)
+    apart = p.value - q.value
     return (
-        p - q - math.sqrt((p - low) ** 2 + (high_q - q) ** 2),
-        p - q + math.sqrt((high - p) ** 2 + (q - low_q) ** 2),
+        apart - math.hypot(p.value - p.low, q.high - q.value),
+        apart + math.hypot(p.high - p.value, q.value - q.low),
     )
