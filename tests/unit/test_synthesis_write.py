@@ -446,7 +446,7 @@ def test_every_cite_leads_to_rows(ready: Settings) -> None:
         REPORTS: ["partition", "user_id"],
     }
     cited: Counter[str] = Counter()
-    for table in NAMED.keys() - {"playbooks.wordings"}:  # which cite nothing, and are written by models alone
+    for table in NAMED.keys() - {"playbooks.wordings"}:  # which say what entries say, and cite nothing
         rows = rows_of(ready, table)
         assert rows, table
         for row in rows:
