@@ -9,18 +9,16 @@
 -- Statistics go up to the day of the action (stats_through); later days change it only when this day is made again. Actions
 -- that were evicted, or of which nothing was expected, are neither successes nor failures.
 --
--- The first thing that went wrong explains the failure, and what comes after it only what that leaves. With c the contrast of a
--- step's signs (0 where they do not go with failure) and s the sum of c over the steps before, the method `contrast` weighs
--- lift * (1.02 - exp(-c)) * exp(-s): 1 - exp(-c) is the share of runs with the sign that would not have failed without it,
--- and 0.02 keeps steps without any from having no blame at all.
+-- What a method makes of the lifts and scores in attribution.blame_evidence is told at attribution.blame_trials: `contrast`, say,
+-- weighs lift * contrast. estimate names the row of attribution.estimate_floors that says whether this blame may be cited;
+-- sql/queries/blame_to_cite.sql asks it.
 --
--- Example: an action of 3 steps whose lifts are 1 and whose contrasts are 0, 2 and 1. They weigh 0.02, 1.02 - exp(-2) = 0.885
--- and (1.02 - exp(-1)) * exp(-2) = 0.088: blame 0.02, 0.891 and 0.089, margin 0.802.
+-- Example: an action of 3 steps whose lifts are 1 and whose contrasts are 0.02, 0.885 and 0.088. Their blame is 0.02, 0.891 and
+-- 0.089, the margin 0.802.
 --
 -- grain: action_id, position
 -- partition: day
--- window: -27..0, attribution.blame_steps 0..0, attribution.blame_lifts 0..0, attribution.blame_contrasts 0..0,
---   attribution.blame_methods 0..0
+-- window: -27..0, attribution.blame_evidence 0..0, attribution.blame_methods 0..0
 -- question: What decided the refund that failed?
 -- sql:
 --   SELECT position, round(blame, 2) AS blame, blame_rank, evidence_kind, failures, passes
@@ -29,22 +27,9 @@
 --   1 | 0.95 | 1 | contrast | 1 | 1
 --   0 | 0.05 | 2 | contrast | 1 | 1
 WITH failed AS (
-    SELECT
-        day,
-        action_id,
-        position,
-        action_type,
-        goal_id,
-        actor,
-        decision,
-        component,
-        occurrences,
-        is_first,
-        doubt,
-        CAST(place AS VARCHAR) AS place,
-        CASE WHEN occurrences < 3 THEN 'few' WHEN is_first THEN 'first' ELSE 'again' END AS repetition
-    FROM attribution.blame_steps
-    WHERE is_failure AND day BETWEEN $start AND $stop
+    SELECT *
+    FROM attribution.blame_evidence
+    WHERE is_failure AND action_day = day AND day BETWEEN $start AND $stop
 ),
 
 goals AS (
@@ -85,153 +70,18 @@ chosen AS (
     GROUP BY day, action_type
 ),
 
-lifts AS (
+told AS (
     SELECT
-        day,
-        action_type,
-        held_goal,
-        feature,
-        value,
-        lift
-    FROM attribution.blame_lifts
-    WHERE day BETWEEN $start AND $stop
-),
-
-known AS (
-    SELECT DISTINCT
-        day,
-        action_type
-    FROM lifts
-),
-
-held AS (
-    SELECT DISTINCT
-        day,
-        action_type,
-        held_goal
-    FROM lifts
-    WHERE held_goal <> ''
-),
-
-looked_up AS (
-    SELECT
-        runs.day,
-        runs.action_type,
-        runs.goal_id,
+        failed.*,
         runs.failures,
         runs.passes,
-        coalesce(known.action_type, '') AS lift_class,
-        coalesce(held.held_goal, '') AS held_goal
-    FROM runs
-    LEFT JOIN known
-        ON runs.day = known.day AND runs.action_type = known.action_type
-    LEFT JOIN held
-        ON runs.day = held.day AND runs.action_type = held.action_type AND runs.goal_id = held.held_goal
-),
-
-contrasted AS (
-    SELECT
-        failed.day,
-        failed.action_id,
-        failed.position,
-        failed.action_type,
-        failed.goal_id,
-        looked_up.failures,
-        looked_up.passes,
         coalesce(chosen.prior_method, 'position') AS prior_method,
         coalesce(chosen.contrast_method, 'contrast') AS contrast_method,
-        coalesce(chosen.labelled_actions, 0) AS labelled_actions,
-        coalesce(place.lift, 1.0) AS place_lift,
-        coalesce(actor.lift, 1.0) AS actor_lift,
-        coalesce(decision.lift, 1.0) AS decision_lift,
-        coalesce(repetition.lift, 1.0) * coalesce(doubt.lift, 1.0) AS repetition_lift,
-        did.ochiai,
-        did.kulczynski2,
-        did.famas * (1 + ln(failed.occurrences) / -ln(0.9)) AS famas,
-        CASE
-            WHEN failed.is_first THEN greatest(did.contrast, coalesce(repeated.contrast, did.contrast), 0)
-            ELSE 0
-        END + CASE
-            WHEN failed.doubt = 'contradicted' THEN greatest(coalesce(contradicted.contrast, 0), 0)
-            ELSE 0
-        END AS sign_contrast
+        coalesce(chosen.labelled_actions, 0) AS labelled_actions
     FROM failed
-    INNER JOIN looked_up
-        ON
-            failed.day = looked_up.day
-            AND failed.action_type = looked_up.action_type
-            AND failed.goal_id = looked_up.goal_id
+    INNER JOIN runs
+        ON failed.day = runs.day AND failed.action_type = runs.action_type AND failed.goal_id = runs.goal_id
     LEFT JOIN chosen ON failed.day = chosen.day AND failed.action_type = chosen.action_type
-    LEFT JOIN lifts AS place
-        ON
-            failed.day = place.day
-            AND looked_up.lift_class = place.action_type
-            AND looked_up.held_goal = place.held_goal
-            AND place.feature = 'place'
-            AND failed.place = place.value
-    LEFT JOIN lifts AS actor
-        ON
-            failed.day = actor.day
-            AND looked_up.lift_class = actor.action_type
-            AND looked_up.held_goal = actor.held_goal
-            AND actor.feature = 'actor'
-            AND failed.actor = actor.value
-    LEFT JOIN lifts AS decision
-        ON
-            failed.day = decision.day
-            AND looked_up.lift_class = decision.action_type
-            AND looked_up.held_goal = decision.held_goal
-            AND decision.feature = 'decision'
-            AND failed.decision = decision.value
-    LEFT JOIN lifts AS repetition
-        ON
-            failed.day = repetition.day
-            AND looked_up.lift_class = repetition.action_type
-            AND looked_up.held_goal = repetition.held_goal
-            AND repetition.feature = 'repetition'
-            AND failed.repetition = repetition.value
-    LEFT JOIN lifts AS doubt
-        ON
-            failed.day = doubt.day
-            AND looked_up.lift_class = doubt.action_type
-            AND looked_up.held_goal = doubt.held_goal
-            AND doubt.feature = 'doubt'
-            AND failed.doubt = doubt.value
-    LEFT JOIN attribution.blame_contrasts AS did
-        ON
-            failed.day = did.day
-            AND failed.action_type = did.action_type
-            AND failed.goal_id = did.goal_id
-            AND 'did: ' || failed.component = did.sign
-    LEFT JOIN attribution.blame_contrasts AS repeated
-        ON
-            failed.day = repeated.day
-            AND failed.action_type = repeated.action_type
-            AND failed.goal_id = repeated.goal_id
-            AND 'repeated: ' || failed.component = repeated.sign
-            AND failed.occurrences >= 3
-    LEFT JOIN attribution.blame_contrasts AS contradicted
-        ON
-            failed.day = contradicted.day
-            AND failed.action_type = contradicted.action_type
-            AND failed.goal_id = contradicted.goal_id
-            AND contradicted.sign = 'contradicted'
-            AND failed.doubt = 'contradicted'
-),
-
-explained AS (
-    SELECT
-        *,
-        (1.02 - exp(-sign_contrast))
-        * exp(
-            -coalesce(
-                sum(sign_contrast) OVER (
-                    PARTITION BY day, action_id ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ),
-                0
-            )
-        ) AS contrast
-    FROM contrasted
 ),
 
 weighed AS (
@@ -259,7 +109,7 @@ weighed AS (
             WHEN prior_method = 'position_decision' THEN place_lift * decision_lift
             ELSE place_lift * decision_lift * repetition_lift
         END AS weight
-    FROM explained
+    FROM told
 ),
 
 shared AS (
@@ -290,6 +140,8 @@ SELECT
     shared.blame, -- share of the failure; sums to 1 per action [not null] [0..1]
     shared.blame_rank, -- 1 for the step with most; of equal ones the earlier first [not null] [1..]
     shared.evidence_kind, -- contrast, repetition or prior_only: what it rests on at most [not null]
+    CASE WHEN shared.evidence_kind = 'contrast' THEN 'contrast' ELSE 'prior' END
+        AS estimate, -- the row of attribution.estimate_floors that it has to be above the floor in [not null]
     shared.method, -- the method that speaks for the class (attribution.blame_methods) [not null]
     CAST(shared.failures AS BIGINT) AS failures, -- failing runs of the goal in 28 days [not null] [1..]
     CAST(shared.passes AS BIGINT) AS passes, -- passing runs of it [not null] [0..]

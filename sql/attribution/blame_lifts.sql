@@ -48,12 +48,11 @@ judged AS (
         labels.day,
         step.action_type,
         step.goal_id,
-        step.position,
         CAST(step.place AS VARCHAR) AS place,
         step.decision,
         step.actor,
+        step.repetition,
         step.doubt,
-        CASE WHEN step.occurrences < 3 THEN 'few' WHEN step.is_first THEN 'first' ELSE 'again' END AS repetition,
         CASE WHEN step.is_decisive THEN 1.0 ELSE 0.0 END AS decisive
     FROM labels
     INNER JOIN attribution.labelled_steps AS step
@@ -66,49 +65,20 @@ judged AS (
 
 featured AS (
     SELECT
-        day,
-        action_type,
-        goal_id,
-        'place' AS feature,
-        place AS value,
-        decisive
+        judged.day,
+        judged.action_type,
+        judged.goal_id,
+        listed.feature,
+        CASE listed.feature
+            WHEN 'place' THEN judged.place
+            WHEN 'decision' THEN judged.decision
+            WHEN 'actor' THEN judged.actor
+            WHEN 'repetition' THEN judged.repetition
+            ELSE judged.doubt
+        END AS value,
+        judged.decisive
     FROM judged
-    UNION ALL
-    SELECT
-        day,
-        action_type,
-        goal_id,
-        'decision' AS feature,
-        decision AS value,
-        decisive
-    FROM judged
-    UNION ALL
-    SELECT
-        day,
-        action_type,
-        goal_id,
-        'actor' AS feature,
-        actor AS value,
-        decisive
-    FROM judged
-    UNION ALL
-    SELECT
-        day,
-        action_type,
-        goal_id,
-        'repetition' AS feature,
-        repetition AS value,
-        decisive
-    FROM judged
-    UNION ALL
-    SELECT
-        day,
-        action_type,
-        goal_id,
-        'doubt' AS feature,
-        doubt AS value,
-        decisive
-    FROM judged
+    CROSS JOIN (VALUES ('place'), ('decision'), ('actor'), ('repetition'), ('doubt')) AS listed (feature)
 ),
 
 per_goal AS (

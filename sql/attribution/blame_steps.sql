@@ -7,10 +7,11 @@
 --
 -- place tells early steps apart and lumps late ones: 0, 1 and 2, then 3 for positions 3 and 4, 4 for 5 to 8, 5 for 9 to 16
 -- and so on. doubt is `contradicted` where the step stated what had been reported otherwise (attribution.grounding), else
--- `unsure` where its confidence is 0.1 or more below the mean of the action's, else `none`.
+-- `unsure` where its confidence is 0.1 or more below the mean of the action's, else `none`. repetition is `few` where the action
+-- has the component once or twice, else `first` for the first of them and `again` for the others.
 --
 -- Example: a clerk looks up, refunds, refunds and refunds again. Its component `clerk > refund` has 3 occurrences; the step
--- at position 1 is the first of them, at place 1, and the one at position 3 is at place 3.
+-- at position 1 is the first of them, at place 1, and repetition of the one at position 3 is `again`, at place 3.
 --
 -- grain: action_id, position
 -- partition: day
@@ -97,6 +98,11 @@ SELECT
     named.actor || ' > ' || named.decision AS component, -- who did what: the same step in other runs [not null]
     named.occurrences, -- steps of the action that are this component [not null] [1..]
     named.position = named.first_position AS is_first, -- whether it is the first of them [not null]
+    CASE
+        WHEN named.occurrences < 3 THEN 'few'
+        WHEN named.position = named.first_position THEN 'first'
+        ELSE 'again'
+    END AS repetition, -- few, first or again [not null]
     CASE
         WHEN named.position < 3 THEN named.position
         ELSE CAST(floor(ln(named.position - 1) / ln(2) + 0.000000001) AS BIGINT) + 2

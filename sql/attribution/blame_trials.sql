@@ -4,8 +4,8 @@
 -- classes). Methods without labels: `uniform`, `earliest`, `last`, `credit_baseline` (credit that grows towards the end).
 -- With labels of other goals (attribution.blame_lifts): `position`; `position_actor` and `position_decision`, the products
 -- of two lifts; `repetition`, position_decision times the lifts of repetition and of doubt. With successes of the same goal
--- (attribution.blame_contrasts), for failures whose goal has some: `ochiai`, `kulczynski2`, `famas` and `contrast`, each
--- times the lift of the place. How often a run itself repeats a step is a factor of `famas`: 1 + ln(times) / -ln(0.9).
+-- (attribution.blame_contrasts), for failures of the last 28 days whose goal has some: `ochiai`, `kulczynski2`, `famas` and
+-- `contrast`, each times the lift of the place. What they are made of stands in attribution.blame_evidence.
 --
 -- Steps that tie are ranked in their order. Under `uniform` each is as likely as any, and its figures are what that expects:
 -- in an action of n steps 1 / n for is_top_1, and (1 + 1/2 + ... + 1/n) / n for the reciprocal rank.
@@ -15,7 +15,7 @@
 --
 -- grain: action_id, action_day, method
 -- partition: day
--- window: -89..0, attribution.blame_steps 0..0, attribution.blame_lifts 0..0, attribution.blame_contrasts 0..0
+-- window: 0..0
 -- question: Which rule finds the step that broke the refund?
 -- sql:
 --   SELECT method, top_1, round(reciprocal_rank, 3) AS reciprocal_rank FROM attribution.blame_trials
@@ -25,165 +25,7 @@
 --   earliest | 0.0 | 0.5
 --   last | 1.0 | 1.0
 --   uniform | 0.5 | 0.75
-WITH days AS (
-    SELECT DISTINCT day
-    FROM attribution.blame_steps
-    WHERE day BETWEEN $start AND $stop
-),
-
-labels AS (
-    SELECT
-        days.day,
-        step.action_id,
-        step.action_day,
-        max(step.day) AS label_day
-    FROM days
-    INNER JOIN attribution.labelled_steps AS step ON step.day BETWEEN days.day - 89 AND days.day
-    WHERE step.day BETWEEN $start - 89 AND $stop
-    GROUP BY days.day, step.action_id, step.action_day
-),
-
-labelled AS (
-    SELECT
-        labels.day,
-        labels.action_id,
-        labels.action_day,
-        step.action_type,
-        step.goal_id,
-        step.position,
-        step.step_count,
-        step.place,
-        step.actor,
-        step.decision,
-        step.component,
-        step.occurrences,
-        step.is_first,
-        step.doubt,
-        step.credit,
-        step.is_failure,
-        step.is_decisive,
-        lower(step.labelled_actor) AS labelled_actor,
-        CASE WHEN step.occurrences < 3 THEN 'few' WHEN step.is_first THEN 'first' ELSE 'again' END AS repetition
-    FROM labels
-    INNER JOIN attribution.labelled_steps AS step
-        ON
-            labels.label_day = step.day
-            AND labels.action_id = step.action_id
-            AND labels.action_day = step.action_day
-    WHERE step.day BETWEEN $start - 89 AND $stop
-),
-
-lifts AS (
-    SELECT
-        day,
-        action_type,
-        held_goal,
-        feature,
-        value,
-        lift
-    FROM attribution.blame_lifts
-    WHERE held_goal <> '' AND day BETWEEN $start AND $stop
-),
-
-lifted AS (
-    SELECT
-        labelled.*,
-        place.lift AS place_lift,
-        actor.lift AS actor_lift,
-        decision.lift AS decision_lift,
-        repetition.lift * doubt.lift AS repetition_lift
-    FROM labelled
-    INNER JOIN lifts AS place
-        ON
-            labelled.day = place.day
-            AND labelled.action_type = place.action_type
-            AND labelled.goal_id = place.held_goal
-            AND place.feature = 'place'
-            AND CAST(labelled.place AS VARCHAR) = place.value
-    INNER JOIN lifts AS actor
-        ON
-            labelled.day = actor.day
-            AND labelled.action_type = actor.action_type
-            AND labelled.goal_id = actor.held_goal
-            AND actor.feature = 'actor'
-            AND labelled.actor = actor.value
-    INNER JOIN lifts AS decision
-        ON
-            labelled.day = decision.day
-            AND labelled.action_type = decision.action_type
-            AND labelled.goal_id = decision.held_goal
-            AND decision.feature = 'decision'
-            AND labelled.decision = decision.value
-    INNER JOIN lifts AS repetition
-        ON
-            labelled.day = repetition.day
-            AND labelled.action_type = repetition.action_type
-            AND labelled.goal_id = repetition.held_goal
-            AND repetition.feature = 'repetition'
-            AND labelled.repetition = repetition.value
-    INNER JOIN lifts AS doubt
-        ON
-            labelled.day = doubt.day
-            AND labelled.action_type = doubt.action_type
-            AND labelled.goal_id = doubt.held_goal
-            AND doubt.feature = 'doubt'
-            AND labelled.doubt = doubt.value
-),
-
-compared AS (
-    SELECT
-        lifted.*,
-        did.ochiai,
-        did.kulczynski2,
-        did.famas * (1 + ln(lifted.occurrences) / -ln(0.9)) AS famas,
-        CASE
-            WHEN lifted.is_first THEN greatest(did.contrast, coalesce(repeated.contrast, did.contrast), 0)
-            ELSE 0
-        END + CASE
-            WHEN lifted.doubt = 'contradicted' THEN greatest(coalesce(contradicted.contrast, 0), 0)
-            ELSE 0
-        END AS sign_contrast
-    FROM lifted
-    LEFT JOIN attribution.blame_contrasts AS did
-        ON
-            lifted.day = did.day
-            AND lifted.action_type = did.action_type
-            AND lifted.goal_id = did.goal_id
-            AND 'did: ' || lifted.component = did.sign
-            AND lifted.is_failure
-    LEFT JOIN attribution.blame_contrasts AS repeated
-        ON
-            lifted.day = repeated.day
-            AND lifted.action_type = repeated.action_type
-            AND lifted.goal_id = repeated.goal_id
-            AND 'repeated: ' || lifted.component = repeated.sign
-            AND lifted.occurrences >= 3
-    LEFT JOIN attribution.blame_contrasts AS contradicted
-        ON
-            lifted.day = contradicted.day
-            AND lifted.action_type = contradicted.action_type
-            AND lifted.goal_id = contradicted.goal_id
-            AND contradicted.sign = 'contradicted'
-),
-
-explained AS (
-    SELECT
-        *,
-        (1.02 - exp(-sign_contrast))
-        * exp(
-            -coalesce(
-                sum(sign_contrast) OVER (
-                    PARTITION BY day, action_id, action_day
-                    ORDER BY position
-                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ),
-                0
-            )
-        ) AS contrast
-    FROM compared
-),
-
-methods AS (
+WITH methods AS (
     SELECT
         listed.name AS method,
         listed.needs AS evidence,
@@ -207,36 +49,39 @@ methods AS (
 
 scored AS (
     SELECT
-        explained.day,
-        explained.action_id,
-        explained.action_day,
-        explained.action_type,
-        explained.goal_id,
-        explained.position,
-        explained.step_count,
-        explained.actor,
-        explained.is_decisive,
-        explained.labelled_actor,
+        step.day,
+        step.action_id,
+        step.action_day,
+        step.action_type,
+        step.goal_id,
+        step.position,
+        step.step_count,
+        step.actor,
+        step.is_decisive,
+        step.labelled_actor,
         methods.method,
         methods.evidence,
         methods.simplicity,
         CASE methods.method
             WHEN 'uniform' THEN 1
-            WHEN 'earliest' THEN -explained.position
-            WHEN 'last' THEN explained.position
-            WHEN 'credit_baseline' THEN explained.credit
-            WHEN 'position' THEN explained.place_lift
-            WHEN 'position_actor' THEN explained.place_lift * explained.actor_lift
-            WHEN 'position_decision' THEN explained.place_lift * explained.decision_lift
-            WHEN 'repetition' THEN explained.place_lift * explained.decision_lift * explained.repetition_lift
-            WHEN 'contrast' THEN explained.place_lift * explained.contrast
-            WHEN 'ochiai' THEN explained.place_lift * explained.ochiai
-            WHEN 'kulczynski2' THEN explained.place_lift * explained.kulczynski2
-            ELSE explained.place_lift * explained.famas
+            WHEN 'earliest' THEN -step.position
+            WHEN 'last' THEN step.position
+            WHEN 'credit_baseline' THEN step.credit
+            WHEN 'position' THEN step.place_lift
+            WHEN 'position_actor' THEN step.place_lift * step.actor_lift
+            WHEN 'position_decision' THEN step.place_lift * step.decision_lift
+            WHEN 'repetition' THEN step.place_lift * step.decision_lift * step.repetition_lift
+            WHEN 'contrast' THEN step.place_lift * step.contrast
+            WHEN 'ochiai' THEN step.place_lift * step.ochiai
+            WHEN 'kulczynski2' THEN step.place_lift * step.kulczynski2
+            ELSE step.place_lift * step.famas
         END AS score
-    FROM explained
+    FROM attribution.blame_evidence AS step
     CROSS JOIN methods
-    WHERE methods.evidence <> 'runs' OR explained.ochiai IS NOT NULL
+    WHERE
+        step.day BETWEEN $start AND $stop
+        AND step.is_decisive IS NOT NULL
+        AND (methods.evidence <> 'runs' OR step.ochiai IS NOT NULL)
 ),
 
 ranked AS (

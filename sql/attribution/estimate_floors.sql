@@ -35,16 +35,6 @@ last_day AS (
     FROM attribution.blame_steps
 ),
 
-newest AS (
-    SELECT
-        step.action_id,
-        step.action_day,
-        max(step.day) AS label_day
-    FROM attribution.labelled_steps AS step
-    INNER JOIN last_day ON step.day BETWEEN last_day.day - 89 AND last_day.day
-    GROUP BY step.action_id, step.action_day
-),
-
 candidates AS (
     SELECT
         step.action_type,
@@ -55,12 +45,8 @@ candidates AS (
         row_number() OVER (
             PARTITION BY step.action_type ORDER BY md5(step.action_id), step.action_id, step.action_day
         ) AS nth
-    FROM newest
-    INNER JOIN attribution.labelled_steps AS step
-        ON
-            newest.action_id = step.action_id
-            AND newest.action_day = step.action_day
-            AND newest.label_day = step.day
+    FROM attribution.blame_evidence AS step
+    INNER JOIN last_day ON step.day = last_day.day
     WHERE step.is_decisive
 ),
 
@@ -106,62 +92,31 @@ steps AS (
         CAST(step.place AS VARCHAR) AS place,
         step.actor,
         step.decision,
+        step.repetition,
         step.doubt,
-        CASE WHEN step.occurrences < 3 THEN 'few' WHEN step.is_first THEN 'first' ELSE 'again' END AS repetition
-    FROM newest
-    INNER JOIN attribution.labelled_steps AS step
-        ON
-            newest.action_id = step.action_id
-            AND newest.action_day = step.action_day
-            AND newest.label_day = step.day
+        step.place_lift,
+        step.ochiai IS NOT NULL AS has_contrast
+    FROM attribution.blame_evidence AS step
+    INNER JOIN last_day ON step.day = last_day.day
     INNER JOIN labelled ON labelled.action_key = step.action_id || ' ' || CAST(step.action_day AS VARCHAR)
 ),
 
 featured AS (
     SELECT
-        action_type,
-        goal_id,
-        action_key,
-        position,
-        'place' AS feature,
-        place AS value
+        steps.action_type,
+        steps.goal_id,
+        steps.action_key,
+        steps.position,
+        listed.feature,
+        CASE listed.feature
+            WHEN 'place' THEN steps.place
+            WHEN 'actor' THEN steps.actor
+            WHEN 'decision' THEN steps.decision
+            WHEN 'repetition' THEN steps.repetition
+            ELSE steps.doubt
+        END AS value
     FROM steps
-    UNION ALL
-    SELECT
-        action_type,
-        goal_id,
-        action_key,
-        position,
-        'actor' AS feature,
-        actor AS value
-    FROM steps
-    UNION ALL
-    SELECT
-        action_type,
-        goal_id,
-        action_key,
-        position,
-        'decision' AS feature,
-        decision AS value
-    FROM steps
-    UNION ALL
-    SELECT
-        action_type,
-        goal_id,
-        action_key,
-        position,
-        'repetition' AS feature,
-        repetition AS value
-    FROM steps
-    UNION ALL
-    SELECT
-        action_type,
-        goal_id,
-        action_key,
-        position,
-        'doubt' AS feature,
-        doubt AS value
-    FROM steps
+    CROSS JOIN (VALUES ('place'), ('decision'), ('actor'), ('repetition'), ('doubt')) AS listed (feature)
 ),
 
 chosen AS (

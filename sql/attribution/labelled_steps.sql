@@ -56,6 +56,7 @@ SELECT
     step.component, -- who did what [not null]
     step.occurrences, -- steps of the action that are this component [not null] [1..]
     step.is_first, -- whether it is the first of them [not null]
+    step.repetition, -- few, first or again [not null]
     step.place, -- position, coarser the later it is [not null] [0..]
     step.doubt, -- contradicted, unsure or none [not null]
     share.credit, -- the baseline: credit that grows towards the end [not null] [0..1]

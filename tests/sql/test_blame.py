@@ -117,7 +117,8 @@ def labelled(action: str, kind: str, goal: str, values: Sequence[tuple[str, str]
     return [
         same
         | {"position": i, "place": min(i, 2), "actor": actor, "decision": decision, "component": actor + decision}
-        | {"doubt": "none", "occurrences": 1, "is_first": True, "is_decisive": i == decisive, "is_failure": True}
+        | {"doubt": "none", "occurrences": 1, "is_first": True, "repetition": "few"}
+        | {"is_decisive": i == decisive, "is_failure": True}
         | {"step_count": len(values), "credit": 0.9 ** (len(values) - 1 - i), "labelled_actor": values[decisive][0]}
         for i, (actor, decision) in enumerate(values)
     ]
@@ -156,6 +157,121 @@ def test_lifts_leave_the_goal_out_and_back_off_to_all_classes(models: Models, da
     for row in checked:
         expected = reference_lift(rows, row["action_type"], row["held_goal"], row["feature"], row["value"])
         assert row["lift"] == pytest.approx(expected), row
+
+
+def judged(
+    action: str, kind: str, goal: str, decisions: Sequence[str], *, is_failure: bool, doubts: Sequence[str] = ()
+) -> Rows:
+    """Rows of blame_steps for a run in which one actor decided so."""
+    same = {"day": DAY, "action_id": action, "action_type": kind, "goal_id": goal, "is_failure": is_failure}
+    rows = []
+    for i, name in enumerate(decisions):
+        times, is_first = decisions.count(name), name not in decisions[:i]
+        rows.append(
+            same
+            | {"position": i, "step_index": i, "step_count": len(decisions), "place": min(i, 2), "actor": "a"}
+            | {"decision": name, "component": f"a > {name}", "occurrences": times, "is_first": is_first}
+            | {"repetition": "few" if times < 3 else "first" if is_first else "again"}
+            | {"doubt": doubts[i] if doubts else "none"}
+        )
+    return rows
+
+
+def reference_weights(run: Rows, lifts: Rows, contrasts: Rows, prior: str, contrast: str) -> list[float]:
+    """What each step of a failure weighs, by the definitions, looked up one by one."""
+    kind, goal = run[0]["action_type"], run[0]["goal_id"]
+    known = {(row["action_type"], row["held_goal"]) for row in lifts}
+    kind_of_lifts = kind if kind in {name for name, _ in known} else ""
+    held = goal if (kind, goal) in known else ""
+    table = {(row["action_type"], row["held_goal"], row["feature"], row["value"]): row["lift"] for row in lifts}
+    scores = {row["sign"]: row for row in contrasts if (row["action_type"], row["goal_id"]) == (kind, goal)}
+    weights, explained = [], 0.0
+    for row in run:
+        lift = {name: table.get((kind_of_lifts, held, name, str(row[name])), 1.0) for name in FEATURES}
+        if not scores:
+            factors = {
+                "position": ["place"],
+                "position_actor": ["place", "actor"],
+                "position_decision": ["place", "decision"],
+                "repetition": ["place", "decision", "repetition", "doubt"],
+            }[prior]
+            weights.append(math.prod(lift[name] for name in factors))
+            continue
+        did = scores[f"did: {row['component']}"]
+        c = 0.0
+        if row["is_first"]:
+            repeated = scores.get(f"repeated: {row['component']}", did)
+            c += max(did["contrast"], repeated["contrast"] if row["occurrences"] >= 3 else 0, 0)
+        if row["doubt"] == "contradicted":
+            c += max(scores["contradicted"]["contrast"], 0)
+        weight = {
+            "contrast": (1.02 - math.exp(-c)) * math.exp(-explained),
+            "ochiai": did["ochiai"],
+            "kulczynski2": did["kulczynski2"],
+            "famas": did["famas"] * (1 + math.log(row["occurrences"]) / -math.log(0.9)),
+        }[contrast]
+        explained += c
+        weights.append(lift["place"] * weight)
+    return weights
+
+
+@pytest.mark.slow
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_blame_is_what_the_methods_weigh(models: Models, data: st.DataObject) -> None:
+    """All that comes after lifts and contrasts, which have references of their own."""
+    runs: dict[str, Rows] = {}
+    labels: Rows = []
+    for number in range(data.draw(st.integers(1, 8))):
+        name, kind, goal = f"r{number}", data.draw(st.sampled_from("tu")), data.draw(st.sampled_from("gh"))
+        decisions = data.draw(st.lists(st.sampled_from("xyz"), min_size=1, max_size=5))
+        doubts = [data.draw(st.sampled_from(["none", "unsure", "contradicted"])) for _ in decisions]
+        is_failure = data.draw(st.booleans())
+        runs[name] = judged(name, kind, goal, decisions, is_failure=is_failure, doubts=doubts)
+        if is_failure and data.draw(st.booleans()):
+            decisive = data.draw(st.integers(0, len(decisions) - 1))
+            same = {"action_day": DAY, "credit": 0.5, "labelled_actor": "A"}
+            labels += [row | same | {"is_decisive": row["position"] == decisive} for row in runs[name]]
+    prior = data.draw(st.sampled_from(["position", "position_actor", "position_decision", "repetition"]))
+    contrast = data.draw(st.sampled_from(["contrast", "ochiai", "kulczynski2", "famas"]))
+    tables: dict[str, Any] = {
+        "attribution.blame_steps": [row for rows in runs.values() for row in rows],
+        "attribution.labelled_steps": labels,
+        "attribution.blame_methods": [
+            {"day": DAY, "action_type": kind, "method": method, "evidence": evidence, "is_chosen": True}
+            | {"labelled_actions": 1}
+            for kind in "tu"
+            for method, evidence in ((prior, "labels"), (contrast, "runs"))
+        ],
+    }
+    for name in ("blame_signs", "blame_lifts", "blame_contrasts", "blame_evidence", "blame"):
+        tables[f"attribution.{name}"] = compute(models[f"attribution.{name}"], tables)
+    found: dict[str, Rows] = defaultdict(list)
+    for row in sorted(tables["attribution.blame"], key=lambda row: row["position"]):
+        found[row["action_id"]].append(row)
+    assert set(found) == {name for name, rows in runs.items() if rows[0]["is_failure"]}
+    for name, rows in found.items():
+        run = runs[name]
+        outcomes = [
+            each[0]["is_failure"]
+            for each in runs.values()
+            if (each[0]["action_type"], each[0]["goal_id"]) == (run[0]["action_type"], run[0]["goal_id"])
+        ]
+        lifts, contrasts = tables["attribution.blame_lifts"], tables["attribution.blame_contrasts"]
+        weights = reference_weights(run, lifts, contrasts, prior, contrast)
+        shares = [weight / sum(weights) for weight in weights]
+        assert [row["blame"] for row in rows] == pytest.approx(shares)
+        assert sum(row["blame"] for row in rows) == pytest.approx(1)
+        best, *others = sorted(shares, reverse=True)
+        assert rows[0]["margin"] == pytest.approx(best - (others[0] if others else 0), abs=1e-9)
+        ranked = sorted(rows, key=lambda row: row["blame_rank"])
+        assert [row["blame"] for row in ranked] == pytest.approx([best, *others])
+        kind_of_evidence = "contrast" if not all(outcomes) else "repetition" if prior == "repetition" else "prior_only"
+        for row in rows:
+            assert (row["failures"], row["passes"]) == (sum(outcomes), len(outcomes) - sum(outcomes))
+            assert row["evidence_kind"] == kind_of_evidence
+            assert row["estimate"] == ("contrast" if kind_of_evidence == "contrast" else "prior")
+            assert row["method"] == (contrast if kind_of_evidence == "contrast" else prior)
 
 
 def test_where_failures_and_successes_differ_contrast_names_the_step(tiny: TinyLake) -> None:
@@ -241,6 +357,16 @@ def test_a_label_that_names_no_step_changes_nothing(tiny: TinyLake, data: Mappin
     assert [row["blame"] for row in tiny.ask("FROM attribution.blame")] == [0.5, 0.5]
 
 
+def test_a_label_of_long_ago_has_no_contrast_with_runs_of_today(tiny: TinyLake) -> None:
+    """What that run did is not counted among that of 28 days: the step that decided it would have no rank at all."""
+    tiny.land(*run("old", ["x", "y"], is_success=False, label=1))
+    for number, is_success in enumerate((True, False)):
+        tiny.land(*run(f"new{number}", ["x", "z"], is_success=is_success, hour=24 * 29))
+    build_blame(tiny, days=30)
+    rows = tiny.ask("SELECT DISTINCT evidence FROM attribution.blame_trials WHERE day = DATE '2026-02-03' ORDER BY ALL")
+    assert [row["evidence"] for row in rows] == ["labels", "none"]
+
+
 def test_each_trial_ranks_without_its_goal_and_methods_are_means_of_them(models: Models) -> None:
     rows: Rows = []
     for number in range(12):
@@ -250,7 +376,8 @@ def test_each_trial_ranks_without_its_goal_and_methods_are_means_of_them(models:
         "attribution.blame_steps": [{"day": DAY, "action_id": "1", "position": 0}],
         "attribution.labelled_steps": rows,
     }
-    tables["attribution.blame_lifts"] = compute(models["attribution.blame_lifts"], tables)
+    for name in ("attribution.blame_lifts", "attribution.blame_evidence"):
+        tables[name] = compute(models[name], tables)
     trials = compute(models["attribution.blame_trials"], tables)
     for trial in trials:
         if trial["method"] != "position_decision":
@@ -315,7 +442,7 @@ def test_step_value_has_the_figures_of_its_example(models: Models) -> None:
 
 
 def floors(models: Models, tables: dict[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    for name in ("blame_lifts", "blame_trials", "blame_methods", "estimate_floors"):
+    for name in ("blame_lifts", "blame_evidence", "blame_trials", "blame_methods", "estimate_floors"):
         tables[f"attribution.{name}"] = compute(models[f"attribution.{name}"], tables)
     return by(tables["attribution.estimate_floors"], "estimate")
 
@@ -359,7 +486,7 @@ def test_contrast_is_above_its_floor_where_there_is_one(models: Models, is_real:
         same = {"day": DAY, "action_id": f"r{number}", "action_type": f"t{number % 40}", "is_failure": is_failure}
         for position, name in enumerate(["look", "guess" if did_guess else "ask", dice.choice("pqr")]):
             goal = f"g{number // 40 % 5}"
-            steps.append(same | {"goal_id": goal, "position": position, "component": name})
+            steps.append(same | {"goal_id": goal, "position": position, "component": name, "is_first": True})
     found = compute(models["attribution.estimate_floors"], {"attribution.blame_steps": steps})
     for estimate in ("contrast", "step_value"):
         above = [row["is_above_floor"] for row in found if row["estimate"] == estimate]
@@ -373,6 +500,7 @@ BLAME = (
     "labelled_steps",
     "blame_lifts",
     "blame_contrasts",
+    "blame_evidence",
     "blame_trials",
     "blame_methods",
     "blame",
