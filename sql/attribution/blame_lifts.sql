@@ -31,21 +31,9 @@ WITH days AS (
     WHERE day BETWEEN $start AND $stop
 ),
 
-labels AS (
+labelled AS (
     SELECT
         days.day,
-        step.action_id,
-        step.action_day,
-        max(step.day) AS label_day
-    FROM days
-    INNER JOIN attribution.labelled_steps AS step ON step.day BETWEEN days.day - 89 AND days.day
-    WHERE step.day BETWEEN $start - 89 AND $stop
-    GROUP BY days.day, step.action_id, step.action_day
-),
-
-judged AS (
-    SELECT
-        labels.day,
         step.action_type,
         step.goal_id,
         CAST(step.place AS VARCHAR) AS place,
@@ -53,14 +41,17 @@ judged AS (
         step.actor,
         step.repetition,
         step.doubt,
-        CASE WHEN step.is_decisive THEN 1.0 ELSE 0.0 END AS decisive
-    FROM labels
-    INNER JOIN attribution.labelled_steps AS step
-        ON
-            labels.label_day = step.day
-            AND labels.action_id = step.action_id
-            AND labels.action_day = step.action_day
+        CASE WHEN step.is_decisive THEN 1.0 ELSE 0.0 END AS decisive,
+        step.day = max(step.day) OVER (PARTITION BY days.day, step.action_id, step.action_day) AS is_latest
+    FROM days
+    INNER JOIN attribution.labelled_steps AS step ON step.day BETWEEN days.day - 89 AND days.day
     WHERE step.day BETWEEN $start - 89 AND $stop
+),
+
+judged AS (
+    SELECT *
+    FROM labelled
+    WHERE is_latest
 ),
 
 featured AS (

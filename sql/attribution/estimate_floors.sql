@@ -1,16 +1,22 @@
 -- What each published estimate scores, and what it would score if outcomes or labels were shuffled: its floor.
 --
--- Of each class of tasks, as of the last day. `prior` is top_1 of the prior that speaks for the class, with the labels of each
--- goal left out in turn; its floor permutes the labelled positions among the class's labelled actions (a position beyond the
--- end becomes the last) and learns again, here of the class alone. So it says whether more is known than where failures tend to be. `credit_baseline` is
--- the same for credit that grows towards the end. `contrast` is the share of a failure that the step with most of it explains
--- by the contrast of its component (1 - exp(-c), see attribution.blame; here without other goals), the mean over the failures
--- of goals with mixed outcomes; `step_value` is the mean of what components with at least 5 runs on either side differ by, up or
--- down. The floors of these two shuffle outcomes among the runs of each goal, and reckon again.
+-- Of each class of tasks, as of the last day:
+-- `prior` is top_1 of the prior that speaks for the class, with the labels of each goal left out in turn. Its floor permutes the
+-- labelled positions among the class's labelled actions (a position beyond the end becomes the last) and learns again, here of
+-- the class alone. So it says whether more is known than where failures tend to be. `credit_baseline` is the same for credit
+-- that grows towards the end.
+-- `contrast` is the share of a failure that the step with most of it explains by the contrast of its component (1 - exp(-c), see
+-- attribution.blame_contrasts; here without other goals), the mean over the failures of goals with mixed outcomes.
+-- `contrast_top_1` is how often that contrast, times the lift of the place, ranks the labelled step of such a failure first.
+-- `step_value` is the mean of what components with at least 5 runs on either side differ by, up or down. The floors of these
+-- three shuffle outcomes among the runs of each goal, and reckon again.
+-- `correction_effects` is by how much the success of corrected retries is off from what plain ones of their attempt number let
+-- expect, up or down. Its floor shuffles within the attempt who was corrected.
 --
--- 200 shuffles each, which follow from the ids: the same lake has the same floors. At most 200 labelled actions and 240 runs
--- of a class take part, chosen by their ids. p is (1 + shuffles that score as high) / 201. An estimate may be cited where
--- p is at most 0.05 (is_above_floor); one that gives each step of an action the same, or that no shuffle changes, is degenerate.
+-- 200 shuffles each, which follow from the ids: the same lake has the same floors. At most 200 labelled actions, 240 runs and
+-- 1000 retries of a class take part, chosen by their ids. p is (1 + shuffles that score as high) / 201. An estimate may be cited
+-- where p is at most 0.05 (is_above_floor); one that gives each step of an action the same, or that no shuffle changes, is
+-- degenerate. What is published and cannot be tested, such as a prior without labels, has 0 samples and is above nothing.
 --
 -- Example: a prior finds 23 of 60 steps; shuffles find 12 on average, and 4 of 200 as many as 23. score is 0.383, floor 0.2,
 -- margin 0.183 and p = 5 / 201 = 0.0249.
@@ -23,6 +29,7 @@
 --   FROM attribution.estimate_floors WHERE action_type = 'refund' ORDER BY estimate
 -- answer:
 --   contrast | 0.0 | 0.16 | 200 | false | false
+--   contrast_top_1 | 0.0 | 0.0 | 200 | false | true
 --   credit_baseline | 0.0 | 0.0 | 200 | false | true
 --   prior | 0.0 | 0.0 | 200 | false | true
 WITH shuffles AS (
@@ -248,6 +255,241 @@ goal_lifts AS (
             AND own.value = own_decisive.value
 ),
 
+runs AS (
+    SELECT
+        step.action_type,
+        step.goal_id,
+        step.action_id || ' ' || CAST(step.day AS VARCHAR) AS action_key,
+        step.is_failure
+    FROM attribution.blame_steps AS step
+    INNER JOIN last_day ON step.day BETWEEN last_day.day - 27 AND last_day.day
+    WHERE step.position = 0 AND step.is_failure IS NOT NULL
+),
+
+mixed AS (
+    SELECT
+        action_type,
+        goal_id,
+        count(action_key) AS runs,
+        max(CASE WHEN action_key IN (SELECT action_key FROM labelled) THEN 1 ELSE 0 END) AS has_label
+    FROM runs
+    GROUP BY action_type, goal_id
+    HAVING count(CASE WHEN is_failure THEN 1 END) > 0 AND count(CASE WHEN NOT is_failure THEN 1 END) > 0
+),
+
+taken AS (
+    SELECT
+        *,
+        sum(runs) OVER (PARTITION BY action_type ORDER BY has_label DESC, md5(goal_id), goal_id) AS runs_so_far,
+        row_number() OVER (PARTITION BY action_type ORDER BY has_label DESC, md5(goal_id), goal_id) AS nth
+    FROM mixed
+),
+
+sampled AS (
+    SELECT
+        runs.action_type,
+        runs.goal_id,
+        runs.action_key,
+        runs.is_failure,
+        row_number() OVER (ORDER BY runs.action_key) AS run,
+        count(CASE WHEN runs.is_failure THEN 1 END) OVER (PARTITION BY runs.action_type, runs.goal_id) AS failures,
+        count(runs.action_key) OVER (PARTITION BY runs.action_type, runs.goal_id) AS runs
+    FROM runs
+    INNER JOIN taken ON runs.action_type = taken.action_type AND runs.goal_id = taken.goal_id
+    WHERE taken.runs_so_far <= 240 OR (taken.nth = 1 AND taken.runs <= 2400)
+),
+
+reordered AS (
+    SELECT
+        shuffles.shuffle,
+        sampled.run,
+        sampled.failures,
+        row_number() OVER (
+            PARTITION BY shuffles.shuffle, sampled.action_type, sampled.goal_id
+            ORDER BY
+                CASE WHEN shuffles.shuffle > 0 THEN md5(CAST(shuffles.shuffle AS VARCHAR) || sampled.action_key) END,
+                CASE WHEN sampled.is_failure THEN 0 ELSE 1 END,
+                sampled.action_key
+        ) AS nth
+    FROM sampled
+    CROSS JOIN shuffles
+),
+
+failing AS (
+    SELECT
+        shuffle,
+        run
+    FROM reordered
+    WHERE nth <= failures
+),
+
+-- Components of the runs, each at its first place in the run; sign numbers those of a goal.
+carried AS (
+    SELECT
+        sampled.run,
+        sampled.action_type,
+        sampled.failures,
+        sampled.runs,
+        step.component,
+        step.position,
+        dense_rank() OVER (ORDER BY sampled.action_type, sampled.goal_id, step.component) AS sign
+    FROM attribution.blame_steps AS step
+    INNER JOIN last_day ON step.day BETWEEN last_day.day - 27 AND last_day.day
+    INNER JOIN sampled ON sampled.action_key = step.action_id || ' ' || CAST(step.day AS VARCHAR)
+    WHERE step.is_first
+),
+
+signs AS (
+    SELECT
+        sign,
+        action_type,
+        component,
+        failures AS f,
+        runs AS n,
+        count(run) AS k
+    FROM carried
+    GROUP BY sign, action_type, component, failures, runs
+),
+
+shown AS (
+    SELECT
+        failing.shuffle,
+        failing.run,
+        carried.sign
+    FROM failing
+    INNER JOIN carried ON failing.run = carried.run
+),
+
+counted AS (
+    SELECT
+        shuffle,
+        sign,
+        count(run) AS a
+    FROM shown
+    GROUP BY shuffle, sign
+),
+
+-- By how much a sign explains one of the failures that show it, that one left out: 1 - exp(-c).
+explaining AS (
+    SELECT
+        counted.shuffle,
+        counted.sign,
+        greatest(
+            1
+            - (signs.k - counted.a + 2 * (signs.k - 0.5) / signs.n) / (signs.n - signs.f + 2)
+            / ((counted.a - 1 + 2 * (signs.k - 0.5) / signs.n) / (signs.f + 1)),
+            0
+        ) AS share
+    FROM counted
+    INNER JOIN signs ON counted.sign = signs.sign
+),
+
+explained AS (
+    SELECT
+        shown.shuffle,
+        shown.run,
+        max(explaining.share) AS share
+    FROM shown
+    INNER JOIN explaining ON shown.shuffle = explaining.shuffle AND shown.sign = explaining.sign
+    GROUP BY shown.shuffle, shown.run
+),
+
+contrast_scores AS (
+    SELECT
+        'contrast' AS estimate,
+        sampled.action_type,
+        explained.shuffle,
+        count(explained.run) AS samples,
+        sum(CAST(explained.share AS DECIMAL(18, 9))) / count(explained.run) AS score,
+        FALSE AS is_flat
+    FROM explained
+    INNER JOIN sampled ON explained.run = sampled.run
+    GROUP BY sampled.action_type, explained.shuffle
+),
+
+-- A goal's runs with a component differ from its others by (k f / n - a) / w in success, with w = k (n - k) / n.
+seen_often AS (
+    SELECT
+        action_type,
+        component,
+        sum(CAST(k * f / n AS DECIMAL(24, 9))) AS expected,
+        sum(CAST(k * (n - k) / n AS DECIMAL(24, 9))) AS weight
+    FROM signs
+    WHERE n > k
+    GROUP BY action_type, component
+    HAVING sum(k) >= 5 AND sum(n - k) >= 5
+),
+
+failed_with AS (
+    SELECT
+        counted.shuffle,
+        signs.action_type,
+        signs.component,
+        sum(counted.a) AS a
+    FROM counted
+    INNER JOIN signs ON counted.sign = signs.sign
+    WHERE signs.n > signs.k
+    GROUP BY counted.shuffle, signs.action_type, signs.component
+),
+
+value_scores AS (
+    SELECT
+        'step_value' AS estimate,
+        seen_often.action_type,
+        shuffles.shuffle,
+        count(seen_often.component) AS samples,
+        sum(
+            CAST(abs(seen_often.expected - coalesce(failed_with.a, 0)) / seen_often.weight AS DECIMAL(18, 9))
+        ) / count(seen_often.component) AS score,
+        FALSE AS is_flat
+    FROM seen_often
+    CROSS JOIN shuffles
+    LEFT JOIN failed_with
+        ON
+            shuffles.shuffle = failed_with.shuffle
+            AND seen_often.action_type = failed_with.action_type
+            AND seen_often.component = failed_with.component
+    GROUP BY seen_often.action_type, shuffles.shuffle
+),
+
+-- Labelled failures whose goal has contrast, with the contrast c of each step. own is 1 where the run itself is a failure of
+-- the shuffle: it is left out, be it failure or success.
+contrasted AS (
+    SELECT
+        shuffles.shuffle,
+        steps.action_type,
+        steps.action_key,
+        steps.position,
+        steps.place_lift,
+        signs.f,
+        signs.n,
+        signs.k,
+        coalesce(counted.a, 0) AS a,
+        CASE WHEN failing.run IS NULL THEN 0 ELSE 1 END AS own
+    FROM steps
+    INNER JOIN sampled ON steps.action_key = sampled.action_key
+    CROSS JOIN shuffles
+    LEFT JOIN failing ON shuffles.shuffle = failing.shuffle AND sampled.run = failing.run
+    LEFT JOIN carried ON sampled.run = carried.run AND steps.position = carried.position
+    LEFT JOIN signs ON carried.sign = signs.sign
+    LEFT JOIN counted ON shuffles.shuffle = counted.shuffle AND carried.sign = counted.sign
+    WHERE steps.has_contrast
+),
+
+surprising AS (
+    SELECT
+        *,
+        greatest(
+            coalesce(
+                ln((a - own + 2 * (k - 0.5) / n) / (f - own + 2))
+                - ln((k - a - 1 + own + 2 * (k - 0.5) / n) / (n - f - 1 + own + 2)),
+                0
+            ),
+            0
+        ) AS contrast
+    FROM contrasted
+),
+
 scored AS (
     SELECT
         'prior' AS estimate,
@@ -274,6 +516,25 @@ scored AS (
         CAST(steps.credit AS DECIMAL(18, 9)) AS score
     FROM steps
     CROSS JOIN shuffles
+    UNION ALL
+    SELECT
+        'contrast_top_1' AS estimate,
+        shuffle,
+        action_type,
+        action_key,
+        position,
+        CAST(
+            ln(place_lift * (1.02 - exp(-contrast)))
+            - coalesce(
+                sum(CAST(contrast AS DECIMAL(18, 9))) OVER (
+                    PARTITION BY shuffle, action_key
+                    ORDER BY position
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ),
+                0
+            ) AS DECIMAL(18, 9)
+        ) AS score
+    FROM surprising
 ),
 
 first_steps AS (
@@ -288,7 +549,7 @@ first_steps AS (
     GROUP BY estimate, shuffle, action_type, action_key
 ),
 
-prior_scores AS (
+top_1_scores AS (
     SELECT
         first_steps.estimate,
         first_steps.action_type,
@@ -298,221 +559,153 @@ prior_scores AS (
         / count(first_steps.action_key) AS score,
         min(CASE WHEN first_steps.is_flat THEN 1 ELSE 0 END) = 1 AS is_flat
     FROM first_steps
-    INNER JOIN dealt ON first_steps.shuffle = dealt.shuffle AND first_steps.action_key = dealt.action_key
+    INNER JOIN dealt
+        ON
+            first_steps.action_key = dealt.action_key
+            AND dealt.shuffle = CASE WHEN first_steps.estimate = 'contrast_top_1' THEN 0 ELSE first_steps.shuffle END
     GROUP BY first_steps.estimate, first_steps.action_type, first_steps.shuffle
 ),
 
-runs AS (
+compared_retries AS (
     SELECT
-        step.action_type,
-        step.goal_id,
-        step.action_id || ' ' || CAST(step.day AS VARCHAR) AS action_key,
-        step.is_failure
-    FROM attribution.blame_steps AS step
-    INNER JOIN last_day ON step.day BETWEEN last_day.day - 27 AND last_day.day
-    WHERE step.position = 0 AND step.is_failure IS NOT NULL
+        task_class,
+        attempt,
+        event_id,
+        is_corrected,
+        success,
+        count(CASE WHEN is_corrected THEN 1 END) OVER (PARTITION BY task_class, attempt) AS n1,
+        count(event_id) OVER (PARTITION BY task_class, attempt) AS n
+    FROM operations.retries
+    WHERE is_corrected OR NOT was_corrected_before
 ),
 
-mixed AS (
-    SELECT
-        action_type,
-        goal_id,
-        count(action_key) AS runs
-    FROM runs
-    GROUP BY action_type, goal_id
-    HAVING count(CASE WHEN is_failure THEN 1 END) > 0 AND count(CASE WHEN NOT is_failure THEN 1 END) > 0
-),
-
-taken AS (
+drawn_retries AS (
     SELECT
         *,
-        sum(runs) OVER (PARTITION BY action_type ORDER BY md5(goal_id), goal_id) AS runs_so_far,
-        row_number() OVER (PARTITION BY action_type ORDER BY md5(goal_id), goal_id) AS nth
-    FROM mixed
+        row_number() OVER (PARTITION BY task_class ORDER BY md5(event_id), event_id) AS nth
+    FROM compared_retries
+    WHERE n1 BETWEEN 1 AND n - 1
 ),
 
-sampled AS (
+retries AS (
     SELECT
-        runs.action_type,
-        runs.goal_id,
-        runs.action_key,
-        runs.is_failure,
-        count(CASE WHEN runs.is_failure THEN 1 END) OVER (PARTITION BY runs.action_type, runs.goal_id) AS failures,
-        count(runs.action_key) OVER (PARTITION BY runs.action_type, runs.goal_id) AS runs
-    FROM runs
-    INNER JOIN taken ON runs.action_type = taken.action_type AND runs.goal_id = taken.goal_id
-    WHERE taken.runs_so_far <= 240 OR (taken.nth = 1 AND taken.runs <= 2400)
+        task_class,
+        attempt,
+        event_id,
+        is_corrected,
+        success,
+        count(CASE WHEN is_corrected THEN 1 END) OVER (PARTITION BY task_class, attempt) AS n1,
+        count(event_id) OVER (PARTITION BY task_class, attempt) AS n
+    FROM drawn_retries
+    WHERE nth <= 1000
 ),
 
-reordered AS (
+advised AS (
     SELECT
         shuffles.shuffle,
-        sampled.*,
-        row_number() OVER (
-            PARTITION BY shuffles.shuffle, sampled.action_type, sampled.goal_id
-            ORDER BY
-                CASE WHEN shuffles.shuffle > 0 THEN md5(CAST(shuffles.shuffle AS VARCHAR) || sampled.action_key) END,
-                CASE WHEN sampled.is_failure THEN 0 ELSE 1 END,
-                sampled.action_key
-        ) AS nth
-    FROM sampled
+        retries.task_class,
+        retries.success,
+        retries.n1 / retries.n AS chance,
+        CASE
+            WHEN row_number() OVER (
+                PARTITION BY shuffles.shuffle, retries.task_class, retries.attempt
+                ORDER BY
+                    CASE WHEN shuffles.shuffle > 0 THEN md5(CAST(shuffles.shuffle AS VARCHAR) || retries.event_id) END,
+                    CASE WHEN retries.is_corrected THEN 0 ELSE 1 END,
+                    retries.event_id
+            ) <= retries.n1 THEN 1
+            ELSE 0
+        END AS advice
+    FROM retries
     CROSS JOIN shuffles
 ),
 
-reshuffled AS (
+correction_scores AS (
     SELECT
+        'correction_effects' AS estimate,
+        task_class AS action_type,
         shuffle,
-        action_type,
-        goal_id,
-        action_key,
-        failures,
-        runs,
-        nth <= failures AS is_failure
-    FROM reordered
-),
-
-carried AS (
-    SELECT DISTINCT
-        sampled.action_key,
-        step.component
-    FROM attribution.blame_steps AS step
-    INNER JOIN last_day ON step.day BETWEEN last_day.day - 27 AND last_day.day
-    INNER JOIN sampled ON sampled.action_key = step.action_id || ' ' || CAST(step.day AS VARCHAR)
-),
-
-counted AS (
-    SELECT
-        reshuffled.shuffle,
-        reshuffled.action_type,
-        reshuffled.goal_id,
-        carried.component,
-        max(reshuffled.failures) AS f,
-        max(reshuffled.runs) AS n,
-        count(CASE WHEN reshuffled.is_failure THEN 1 END) AS a,
-        count(CASE WHEN NOT reshuffled.is_failure THEN 1 END) AS b
-    FROM reshuffled
-    INNER JOIN carried ON reshuffled.action_key = carried.action_key
-    GROUP BY reshuffled.shuffle, reshuffled.action_type, reshuffled.goal_id, carried.component
-),
-
-contrasted AS (
-    SELECT
-        *,
-        (greatest(a - 1, 0) + b + 0.5) / n AS rate
-    FROM counted
-),
-
-explaining AS (
-    SELECT
-        reshuffled.shuffle,
-        reshuffled.action_type,
-        reshuffled.action_key,
-        max(
-            1 - (sign.b + 2 * sign.rate) / (sign.n - sign.f + 2)
-            / ((greatest(sign.a - 1, 0) + 2 * sign.rate) / (sign.f + 1))
-        ) AS share
-    FROM reshuffled
-    INNER JOIN carried ON reshuffled.action_key = carried.action_key
-    INNER JOIN contrasted AS sign
-        ON
-            reshuffled.shuffle = sign.shuffle
-            AND reshuffled.action_type = sign.action_type
-            AND reshuffled.goal_id = sign.goal_id
-            AND carried.component = sign.component
-    WHERE reshuffled.is_failure
-    GROUP BY reshuffled.shuffle, reshuffled.action_type, reshuffled.action_key
-),
-
-contrast_scores AS (
-    SELECT
-        'contrast' AS estimate,
-        action_type,
-        shuffle,
-        count(action_key) AS samples,
-        sum(CAST(greatest(share, 0) AS DECIMAL(18, 9))) / count(action_key) AS score,
+        sum(advice) AS samples,
+        abs(sum(CASE WHEN success THEN CAST(advice - chance AS DECIMAL(18, 9)) ELSE 0 END)) / sum(advice) AS score,
         FALSE AS is_flat
-    FROM explaining
-    GROUP BY action_type, shuffle
-),
-
-differing AS (
-    SELECT
-        shuffle,
-        action_type,
-        component,
-        sum(a + b) AS runs_with,
-        sum(n - a - b) AS runs_without,
-        sum(
-            CAST((a + b) * (n - a - b) / n * (b / (a + b) - (n - f - b) / (n - a - b)) AS DECIMAL(24, 9))
-        ) / sum(CAST((a + b) * (n - a - b) / n AS DECIMAL(24, 9))) AS difference
-    FROM counted
-    WHERE n > a + b
-    GROUP BY shuffle, action_type, component
-),
-
-value_scores AS (
-    SELECT
-        'step_value' AS estimate,
-        action_type,
-        shuffle,
-        count(component) AS samples,
-        sum(CAST(abs(difference) AS DECIMAL(18, 9))) / count(component) AS score,
-        FALSE AS is_flat
-    FROM differing
-    WHERE runs_with >= 5 AND runs_without >= 5
-    GROUP BY action_type, shuffle
+    FROM advised
+    GROUP BY task_class, shuffle
+    HAVING sum(advice) > 0
 ),
 
 every_score AS (
-    SELECT * FROM prior_scores
+    SELECT * FROM top_1_scores
     UNION ALL
     SELECT * FROM contrast_scores
     UNION ALL
     SELECT * FROM value_scores
-),
-
-real_scores AS (
-    SELECT *
-    FROM every_score
-    WHERE shuffle = 0
+    UNION ALL
+    SELECT * FROM correction_scores
 ),
 
 compared AS (
     SELECT
-        real_scores.estimate,
-        real_scores.action_type,
-        real_scores.samples,
-        real_scores.score,
+        original.estimate,
+        original.action_type,
+        original.samples,
+        original.score,
         count(shuffled.shuffle) AS shuffles,
         sum(CAST(shuffled.score AS DECIMAL(18, 9))) / count(shuffled.shuffle) AS floor,
-        (1 + count(CASE WHEN shuffled.score >= real_scores.score - 0.000000001 THEN 1 END))
+        (1 + count(CASE WHEN shuffled.score >= original.score - 0.000000001 THEN 1 END))
         / (1 + count(shuffled.shuffle)) AS p,
-        real_scores.is_flat OR (
-            min(shuffled.score) = max(shuffled.score) AND min(shuffled.score) = real_scores.score
+        original.is_flat OR (
+            min(shuffled.score) = max(shuffled.score) AND min(shuffled.score) = original.score
         ) AS is_degenerate
-    FROM real_scores
+    FROM every_score AS original
     INNER JOIN every_score AS shuffled
         ON
-            real_scores.estimate = shuffled.estimate
-            AND real_scores.action_type = shuffled.action_type
+            original.estimate = shuffled.estimate
+            AND original.action_type = shuffled.action_type
+            AND original.shuffle = 0
             AND shuffled.shuffle > 0
-    GROUP BY
-        real_scores.estimate,
-        real_scores.action_type,
-        real_scores.samples,
-        real_scores.score,
-        real_scores.is_flat
+    GROUP BY original.estimate, original.action_type, original.samples, original.score, original.is_flat
+),
+
+-- What is published, tested or not.
+published AS (
+    SELECT DISTINCT
+        listed.estimate,
+        runs.action_type
+    FROM runs
+    CROSS JOIN (VALUES ('prior'), ('contrast')) AS listed (estimate)
+    LEFT JOIN mixed ON runs.action_type = mixed.action_type
+    WHERE runs.is_failure AND (listed.estimate = 'prior' OR mixed.action_type IS NOT NULL)
+    UNION
+    SELECT
+        'step_value' AS estimate,
+        value.action_type
+    FROM attribution.step_value AS value
+    INNER JOIN last_day ON value.day = last_day.day
+    UNION
+    SELECT
+        'correction_effects' AS estimate,
+        task_class AS action_type
+    FROM operations.retries
+    WHERE is_corrected
+    UNION
+    SELECT
+        estimate,
+        action_type
+    FROM compared
 )
 
 SELECT
-    estimate, -- prior, credit_baseline, contrast or step_value [not null]
-    action_type, -- class of the task [not null]
-    samples, -- labelled actions, failures or components that the score is a mean of [not null] [1..]
-    CAST(score AS DOUBLE) AS score, -- what the estimate scores [not null] [0..1]
-    CAST(floor AS DOUBLE) AS floor, -- mean of what it scores shuffled [not null] [0..1]
-    CAST(score - floor AS DOUBLE) AS margin, -- score less floor [not null] [-1..1]
-    shuffles, -- how often it was shuffled [not null] [1..]
-    p, -- probability of a score as high if there were nothing in it [not null] [0..1]
-    is_degenerate, -- whether it tells no step from another, or no shuffle changes it [not null]
-    p <= 0.05 AND NOT is_degenerate AS is_above_floor -- whether it may be cited [not null]
-FROM compared
+    published.estimate, -- prior, contrast, contrast_top_1, credit_baseline, step_value or correction_effects [not null]
+    published.action_type, -- class of the task [not null]
+    CAST(coalesce(compared.samples, 0) AS BIGINT) AS samples, -- labelled actions, failures, components or corrected retries that
+    -- the score is a mean of; 0 where there is nothing to test it by [not null] [0..]
+    CAST(compared.score AS DOUBLE) AS score, -- what the estimate scores; null, as the next ones, where it is untested [0..1]
+    CAST(compared.floor AS DOUBLE) AS floor, -- mean of what it scores shuffled [0..1]
+    CAST(compared.score - compared.floor AS DOUBLE) AS margin, -- score less floor [-1..1]
+    coalesce(compared.shuffles, 0) AS shuffles, -- how often it was shuffled [not null] [0..]
+    compared.p, -- probability of a score as high if there were nothing in it [0..1]
+    coalesce(compared.is_degenerate, FALSE) AS is_degenerate, -- whether it tells no step from another, or no shuffle changes it
+    -- [not null]
+    coalesce(compared.p <= 0.05 AND NOT compared.is_degenerate, FALSE) AS is_above_floor -- whether it may be cited [not null]
+FROM published
+LEFT JOIN compared ON published.estimate = compared.estimate AND published.action_type = compared.action_type

@@ -12,7 +12,8 @@ from oplake.lake.catalog import connect
 from oplake.learning.blame_eval import ALL, BLAME, evaluate
 from oplake.settings import Settings
 
-FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "who-and-when"
+CHECKOUT = Path(__file__).resolve().parents[2]
+FOLDER = CHECKOUT.parent / "shared" / "data" / "who-and-when"
 AGENTS, HANDMADE = "Algorithm-Generated", "Hand-Crafted"
 
 pytestmark = [
@@ -70,4 +71,19 @@ def test_the_command_prints_the_table_and_writes_the_page(
     done = oplake(imported_home, "eval", "blame", "--output", str(page))
     assert done.returncode == 0, done.stderr
     assert "position_decision" in done.stdout
-    assert page.read_text().startswith("# How well blame finds the step")
+    assert page.read_text() == (CHECKOUT / "docs" / "methods" / "blame-benchmark.md").read_text()
+
+
+def test_the_readme_says_what_the_command_prints(imported_home: Path) -> None:
+    """Figures that are copied once are wrong after the next change of a method."""
+    with connect(Settings(home=imported_home)) as connection:
+        found = evaluate(connection)
+    results = {(each.action_type, each.method): each.top_1 for each in found.results}
+    blame, credit = results[AGENTS, BLAME], results[AGENTS, "credit_baseline"]
+    readme = " ".join((CHECKOUT / "README.md").read_text().split())
+    interval = f"(95 %: {100 * blame.low:.0f}-{100 * blame.high:.0f})"
+    assert f"it names the step in {100 * blame.value:.0f} % of the runs of generated teams {interval}" in readme
+    assert f"where crediting the last steps names {100 * credit.value:.0f} %" in readme
+    (handmade,) = (each.verdict for each in found.floors if (each.estimate, each.action_type) == ("prior", HANDMADE))
+    assert handmade == "not above"
+    assert "On the runs of the handmade team it is not shown to be better than on shuffled labels." in readme

@@ -340,6 +340,18 @@ def test_a_label_counts_from_the_day_on_which_it_came(tiny: TinyLake) -> None:
     assert rows[2]["blame"] == rows[3]["blame"] == 0.5
 
 
+def test_of_several_labels_the_latest_counts(tiny: TinyLake) -> None:
+    """From its day on; together they would say that one failure had two decisive steps."""
+    tiny.land(*run("r", ["x", "y"], is_success=False, label=0), *run("next", ["x"], is_success=True, hour=25))
+    tiny.land(observation("r", at(26), observation_type="blame_label", data={"step_index": 1}, reported_by="bob"))
+    build_blame(tiny, days=2)
+    decided = "SELECT action_id, position FROM attribution.blame_evidence WHERE is_decisive ORDER BY day"
+    assert [row["position"] for row in tiny.ask(decided)] == [0, 1]
+    places = "SELECT value, decisive_count FROM attribution.blame_lifts WHERE feature = 'place' AND held_goal = ''"
+    rows = tiny.ask(f"{places} AND action_type = 't' ORDER BY day, value")
+    assert [(row["value"], row["decisive_count"]) for row in rows] == [("0", 1), ("1", 0), ("0", 0), ("1", 1)]
+
+
 def test_a_label_is_no_report_of_the_world(tiny: TinyLake) -> None:
     """A state with a key of the label's would be contradicted by it, and the label would leak into the evidence."""
     tiny.land(*run("r", ["x", "y"], is_success=False, label=0))
@@ -431,6 +443,39 @@ def test_step_value_covers_what_decisions_are_worth(models: Models) -> None:
     assert sum(error) < sum(plain)
 
 
+@pytest.mark.slow
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_step_value_is_what_the_header_says(models: Models, data: st.DataObject) -> None:
+    counts = st.tuples(*(st.integers(0, 8) for _ in range(4)))  # failures and successes with it, then without it
+    goals = [data.draw(counts.filter(lambda its: its[0] + its[1] > 0)) for _ in range(data.draw(st.integers(1, 4)))]
+    rows = [
+        {"day": DAY, "action_type": "t", "goal_id": str(goal), "sign": sign, "failing_runs": a, "passing_runs": b}
+        for goal, (f1, s1, f0, s0) in enumerate(goals)
+        for sign, a, b in (("did: a > x", f1, s1), ("run", f1 + f0, s1 + s0))
+    ]
+    found = compute(models["attribution.step_value"], {"attribution.blame_signs": rows})
+    both = [(s1, f1 + s1, s0, f0 + s0) for f1, s1, f0, s0 in goals if f0 + s0]
+    assert len(found) == bool(both)
+    for row in found:
+        weights = [n1 * n0 / (n1 + n0) for _, n1, _, n0 in both]
+        differences = [s1 / n1 - s0 / n0 for s1, n1, s0, n0 in both]
+        shrunk = [((s1 + 0.5) / (n1 + 1), (s0 + 0.5) / (n0 + 1)) for s1, n1, s0, n0 in both]
+        variances = [
+            q1 * (1 - q1) / n1 + q0 * (1 - q0) / n0 for (q1, q0), (_, n1, _, n0) in zip(shrunk, both, strict=True)
+        ]
+        difference = sum(w * d for w, d in zip(weights, differences, strict=True)) / sum(weights)
+        variance = sum(w * w * v for w, v in zip(weights, variances, strict=True)) / sum(weights) ** 2
+        half_width = 1.959963984540054 * math.sqrt(0.04 * variance / (0.04 + variance))
+        value = difference * 0.04 / (0.04 + variance)
+        expected = (difference, value, value - half_width, value + half_width)
+        names = ("difference", "value", "value_low", "value_high")
+        assert [row[name] for name in names] == pytest.approx(expected, abs=1e-6)
+        runs = (sum(n1 for _, n1, _, _ in both), sum(n0 for _, _, _, n0 in both))
+        assert (row["goals"], row["runs_with"], row["runs_without"]) == (len(both), *runs)
+        assert row["is_seen_often"] == (min(runs) >= 5)
+
+
 def test_step_value_has_the_figures_of_its_example(models: Models) -> None:
     rows = [
         {"day": DAY, "action_type": "t", "goal_id": "g", "sign": sign, "failing_runs": a, "passing_runs": b}
@@ -439,59 +484,6 @@ def test_step_value_has_the_figures_of_its_example(models: Models) -> None:
     [row] = compute(models["attribution.step_value"], {"attribution.blame_signs": rows})
     found = [round(row[name], 3) for name in ("difference", "value", "value_low", "value_high")]
     assert found == [0.6, 0.327, 0.062, 0.591]
-
-
-def floors(models: Models, tables: dict[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    for name in ("blame_lifts", "blame_evidence", "blame_trials", "blame_methods", "estimate_floors"):
-        tables[f"attribution.{name}"] = compute(models[f"attribution.{name}"], tables)
-    return by(tables["attribution.estimate_floors"], "estimate")
-
-
-def test_a_prior_that_knows_is_above_its_floor_and_one_that_only_knows_positions_is_not(models: Models) -> None:
-    """Shuffled positions leave the prior of positions as good as it was: what it scores is no knowledge of steps."""
-    dice = random.Random(5)
-    knowing: Rows = []
-    guessing: Rows = []
-    for number in range(40):
-        values = [("a", "talk"), ("a", "talk"), ("a", "talk")]
-        decisive = dice.choice([0, 1, 1, 1, 2])
-        guessing += labelled(f"r{number}", "t", f"g{number}", values, decisive)
-        values[decisive] = ("a", "code")
-        knowing += labelled(f"r{number}", "t", f"g{number}", values, decisive)
-    steps = [{"day": DAY, "action_id": "1", "position": 0}]
-    found = floors(models, {"attribution.blame_steps": steps, "attribution.labelled_steps": knowing})["prior"]
-    assert (found["score"], found["is_above_floor"], found["shuffles"]) == (1.0, True, 200)
-    found = floors(models, {"attribution.blame_steps": steps, "attribution.labelled_steps": guessing})["prior"]
-    assert not found["is_above_floor"]
-    assert found["score"] > 1 / 3  # though it looks good
-
-
-def test_a_scorer_that_tells_no_step_from_another_is_called_degenerate(models: Models) -> None:
-    rows = [row for number in range(12) for row in labelled(f"r{number}", "t", f"g{number}", [("a", "x")], 0)]
-    steps = [{"day": DAY, "action_id": "1", "position": 0}]
-    found = floors(models, {"attribution.blame_steps": steps, "attribution.labelled_steps": rows})
-    assert {name: row["is_degenerate"] for name, row in found.items()} == {"prior": True, "credit_baseline": True}
-    assert not any(row["is_above_floor"] for row in found.values())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("is_real", "low", "high"), [(True, 0.9, 1.0), (False, 0.0, 0.15)])
-def test_contrast_is_above_its_floor_where_there_is_one(models: Models, is_real: bool, low: float, high: float) -> None:
-    """Of classes in which nothing tells failures from successes about one in twenty passes by chance, not more."""
-    dice = random.Random(11)
-    steps: Rows = []
-    for number in range(4000):
-        did_guess = dice.random() < 0.4
-        is_failure = dice.random() < (0.85 if did_guess else 0.15) if is_real else dice.random() < 0.5
-        same = {"day": DAY, "action_id": f"r{number}", "action_type": f"t{number % 40}", "is_failure": is_failure}
-        for position, name in enumerate(["look", "guess" if did_guess else "ask", dice.choice("pqr")]):
-            goal = f"g{number // 40 % 5}"
-            steps.append(same | {"goal_id": goal, "position": position, "component": name, "is_first": True})
-    found = compute(models["attribution.estimate_floors"], {"attribution.blame_steps": steps})
-    for estimate in ("contrast", "step_value"):
-        above = [row["is_above_floor"] for row in found if row["estimate"] == estimate]
-        assert len(above) == 40
-        assert low <= sum(above) / 40 <= high, estimate
 
 
 BLAME = (

@@ -98,6 +98,8 @@ def test_results_are_by_class_and_over_all_with_paired_differences() -> None:
 def test_the_page_says_so_where_there_is_nothing() -> None:
     assert "There are no labels." in page(Evaluation((), ()))
     floor = Floor("contrast", "a|b", 60, 0.27, 0.16, 0.11, 0.005, "above")
-    text = page(Evaluation(tuple(results([trial(n, "position", 1) for n in range(3)])), (floor,)))
+    untested = Floor("prior", "b", 0, None, None, None, None, "untested")
+    text = page(Evaluation(tuple(results([trial(n, "position", 1) for n in range(3)])), (floor, untested)))
     assert "| t | blame | 3 | 1.000 (0.4" in text
     assert r"| contrast | a\|b | 60 | 0.270 | 0.160 | +0.110 | 0.005 | above |" in text
+    assert "| prior | b | 0 |  |  |  |  | untested |" in text

@@ -54,15 +54,15 @@ class MethodResult:
 
 
 class Floor(NamedTuple):
-    """A row of attribution.estimate_floors."""
+    """A row of attribution.estimate_floors; without figures where the verdict is `untested`."""
 
     estimate: str
     action_type: str
     samples: int
-    score: float
-    floor: float
-    margin: float
-    p: float
+    score: float | None
+    floor: float | None
+    margin: float | None
+    p: float | None
     verdict: str
 
 
@@ -96,7 +96,12 @@ def evaluate(connection: duckdb.DuckDBPyConnection) -> Evaluation:
         for row in connection.sql("""
             SELECT
                 estimate, action_type, samples, score, floor, margin, p,
-                CASE WHEN is_degenerate THEN 'degenerate' WHEN is_above_floor THEN 'above' ELSE 'not above' END
+                CASE
+                    WHEN samples = 0 THEN 'untested'
+                    WHEN is_degenerate THEN 'degenerate'
+                    WHEN is_above_floor THEN 'above'
+                    ELSE 'not above'
+                END
             FROM attribution.estimate_floors
             ORDER BY ALL
         """).fetchall()
@@ -211,10 +216,9 @@ def floor_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
             each.estimate,
             each.action_type,
             f"{each.samples:,}",
-            f"{each.score:.3f}",
-            f"{each.floor:.3f}",
-            f"{each.margin:+.3f}",
-            f"{each.p:.3f}",
+            *("" if value is None else f"{value:.3f}" for value in (each.score, each.floor)),
+            "" if each.margin is None else f"{each.margin:+.3f}",
+            "" if each.p is None else f"{each.p:.3f}",
             each.verdict,
         )
         for each in evaluation.floors
@@ -231,7 +235,8 @@ def page(evaluation: Evaluation) -> str:
         "too.\n",
         _markdown(RESULT_COLUMNS, result_rows(evaluation)) if evaluation.results else "There are no labels.\n",
         "## Floors\n",
-        "What each estimate scores, and scores on average when labels or outcomes are shuffled 200 times.\n",
+        "What each published estimate scores, and scores on average when labels, outcomes or advice are shuffled 200 "
+        "times. What is `untested` has nothing to test it by, and may not be cited.\n",
         _markdown(FLOOR_COLUMNS, floor_rows(evaluation)) if evaluation.floors else "There is nothing to shuffle.\n",
     ]
     return "\n".join(parts)
