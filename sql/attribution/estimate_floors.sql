@@ -668,13 +668,16 @@ compared AS (
 
 -- What is published, tested or not.
 published AS (
-    SELECT DISTINCT
-        listed.estimate,
-        runs.action_type
+    SELECT
+        'prior' AS estimate,
+        action_type
     FROM runs
-    CROSS JOIN (VALUES ('prior'), ('contrast')) AS listed (estimate)
-    LEFT JOIN mixed ON runs.action_type = mixed.action_type
-    WHERE runs.is_failure AND (listed.estimate = 'prior' OR mixed.action_type IS NOT NULL)
+    WHERE is_failure
+    UNION
+    SELECT
+        'contrast' AS estimate,
+        action_type
+    FROM mixed
     UNION
     SELECT
         'step_value' AS estimate,
