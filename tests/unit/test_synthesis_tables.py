@@ -51,6 +51,25 @@ def note(user: str, hours: float, text: str = "fine", **fields: Any) -> dict[str
     return {"kind": "note", "user_id": user, "ts": at(hours), "note": text} | fields
 
 
+ASKED = {
+    "users.meta_evaluations": ("flash", 512, 0.4, False, 50),
+    "users.daily_reports": ("pro", 1024, 0.4, False, 30),
+    "users.meta_plans": ("pro", 1024, 0.4, False, 20),
+    "operations.error_analyses": ("flash", 400, 0.2, True, 20),
+    "playbooks.wordings": ("flash", 400, 0.4, False, 20),
+    "lake.daily_report": ("pro", 1024, 0.4, True, 1),
+}
+"""Of each table: tier, tokens, temperature, whether it may ask the lake, and rows of a partition that a run asks."""
+
+
+def test_what_is_asked_of_whom_and_how_often() -> None:
+    home = Settings()
+    assert {
+        what.name: (what.tier, what.max_tokens, what.temperature, what.max_turns > 1, what.cap(home))
+        for what in WRITTEN
+    } == ASKED
+
+
 def subjects(tiny: TinyLake, table: str, day: date = DAY, window: int = 0) -> dict[str, Subject]:
     """The subjects of a partition, by the last part of their keys."""
     what = NAMED[table]
