@@ -26,6 +26,7 @@ from tests.authors import (
     answers_but,
     note,
     notes,
+    put,
     rows_of,
     schema_of,
     statuses,
@@ -95,6 +96,16 @@ def test_made_up_numbers_and_cites_that_lead_nowhere_are_listed(ready: Settings)
     assert (row["ungrounded_numbers"], row["unknown_cites"], row["status"]) == (["17 days"], ["n9"], "ok")
     assert outcome.listed("ungrounded_numbers") == {"2026-01-05T12 ann": "17 days"}
     assert outcome.listed("unknown_cites") == {"2026-01-05T12 ann": "n9"}
+
+
+def test_choices_and_defaults_are_no_sentences(ready: Settings) -> None:
+    """A stage's `reevaluate`, as the schema has it, is nothing that its author claims."""
+    put(ready, REPORTS, *(written_row(REPORTS, DAY - timedelta(days=n), user_id="ann", summary="fine") for n in (1, 2)))
+    with serving_model(answers) as server:
+        write(with_server(ready, server), "users.meta_plans")
+    (row,) = rows_of(ready, "users.meta_plans")
+    assert row["stages"][0]["failure_strategy"] == "reevaluate"
+    assert [each["field"] for each in row["claims"]] == ["stages[0].name", "monthly_objective"]
 
 
 @pytest.mark.parametrize("table", [EVALUATIONS, REPORTS])

@@ -18,7 +18,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
-from typing import Any, Literal, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import duckdb
 import msgspec
@@ -257,9 +257,9 @@ class Writer:
         if answer.status == writing.FAILED:
             outcome.failures[_label(partition.name, subject.key.values())] = answer.error or ""
         said = dict(answer.fields)
+        texts = _prose(what.schema, said)
         if answer.status == writing.RAW:
-            said = {"raw_summary": said["summary"]}
-        texts = {name: value for name, value in said.items() if not _is_choice(what.schema, name)}
+            said = texts = {"raw_summary": said["summary"]}
         found = claims(texts)
         evidence = [*subject.evidence, *(writing.Evidence(*each) for each in answer.evidence)]
         given = {name: value for name, value in subject.facts.items() if name != writing.CHARTED}
@@ -437,9 +437,17 @@ def _label(partition: str, key: Iterable[Any]) -> str:
     return " ".join([partition, *(str(each) for each in key)])
 
 
-def _is_choice(schema: type[BaseModel], name: str) -> bool:
-    """Whether a field takes one of a few words: that is no sentence."""
-    return name in schema.model_fields and get_origin(schema.model_fields[name].annotation) is Literal
+def _prose(kind: Any, value: Any) -> Any:
+    """What of an answer is prose: without fields that take one of a few words or say their default, at any depth."""
+    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {
+            name: _prose(field.annotation, value[name])
+            for name, field in kind.model_fields.items()
+            if name in value and get_origin(field.annotation) is not Literal and value[name] != field.default
+        }
+    if isinstance(value, list) and get_args(kind):
+        return [_prose(get_args(kind)[0], each) for each in value]
+    return value
 
 
 def _key(what: Writing, row: Mapping[str, Any]) -> tuple[Any, ...]:
