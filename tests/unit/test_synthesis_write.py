@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -435,6 +437,17 @@ def test_only_one_process_writes(ready: Settings) -> None:
         raise AssertionError("two of them at a time")
     with only_writer(ready):
         pass
+
+
+def test_whoever_waits_for_another_one_is_told(ready: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """It may take an hour, and a command that says nothing for so long looks as if it hung."""
+    other = ExitStack()
+    other.enter_context(only_writer(ready))
+    threading.Timer(0.5, other.close).start()
+    with only_writer(ready, patience=60):
+        assert [record.message for record in caplog.records] == [
+            f"another process is writing reports in {ready.home}; waiting for its end"
+        ]
 
 
 def test_every_cite_leads_to_rows(ready: Settings) -> None:

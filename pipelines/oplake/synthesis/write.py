@@ -105,17 +105,21 @@ def only_writer(settings: Settings, *, patience: float = 0.0) -> Iterator[None]:
     settings.home.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(settings.home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     end = time.monotonic() + patience
+    is_told = False
     try:
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
-                if time.monotonic() > end:
+                if time.monotonic() >= end:
                     raise WriteBusy(
                         f"another process is writing reports in {settings.home} (it holds {LOCK}); try again when it "
                         "has ended"
                     ) from error
+            if not is_told:
+                log.warning("another process is writing reports in %s; waiting for its end", settings.home)
+                is_told = True
             time.sleep(PAUSE)
         yield
     finally:
