@@ -26,6 +26,13 @@ from oplake.simulate import START, read_truth, simulate
 pytestmark = pytest.mark.slow
 
 FEATURES = ("place", "actor", "decision", "repetition", "doubt")
+PRIORS = {
+    "position": ["place"],
+    "position_actor": ["place", "actor"],
+    "position_decision": ["place", "decision"],
+    "repetition": ["place", "decision", "repetition", "doubt"],
+}
+"""The features whose lifts a prior multiplies."""
 Rows = list[dict[str, Any]]
 
 
@@ -189,13 +196,7 @@ def reference_weights(run: Rows, lifts: Rows, contrasts: Rows, prior: str, contr
     for row in run:
         lift = {name: table.get((kind_of_lifts, held, name, str(row[name])), 1.0) for name in FEATURES}
         if not scores:
-            factors = {
-                "position": ["place"],
-                "position_actor": ["place", "actor"],
-                "position_decision": ["place", "decision"],
-                "repetition": ["place", "decision", "repetition", "doubt"],
-            }[prior]
-            weights.append(math.prod(lift[name] for name in factors))
+            weights.append(math.prod(lift[name] for name in PRIORS[prior]))
             continue
         did = scores[f"did: {row['component']}"]
         c = 0.0
@@ -232,7 +233,7 @@ def test_blame_is_what_the_methods_weigh(models: Models, data: st.DataObject) ->
             decisive = data.draw(st.integers(0, len(decisions) - 1))
             same = {"action_day": DAY, "credit": 0.5, "labelled_actor": "A"}
             labels += [row | same | {"is_decisive": row["position"] == decisive} for row in runs[name]]
-    prior = data.draw(st.sampled_from(["position", "position_actor", "position_decision", "repetition"]))
+    prior = data.draw(st.sampled_from([*PRIORS]))
     contrast = data.draw(st.sampled_from(["contrast", "ochiai", "kulczynski2", "famas"]))
     tables: dict[str, Any] = {
         "attribution.blame_steps": [row for rows in runs.values() for row in rows],

@@ -6,6 +6,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from hashlib import md5
 from statistics import fmean
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sql.test_blame import Rows, judged, labelled
+from tests.sql.test_blame import PRIORS, Rows, judged, labelled
 from tests.sql.tiny_lake import DAY, by, compute
 
 from oplake.models.model import Models
@@ -24,10 +25,16 @@ SHUFFLES = 200
 CLASSES = 40  # of a world with or without a signal; of those without, one in twenty may pass
 ABOVE = [(True, 0.9, 1.0), (False, 0.0, 0.15)]  # whether there is a signal, and the share of classes above their floor
 
+TOP_1 = ("prior", "credit_baseline", "contrast_top_1")  # degenerate, too, where all steps of each action tie
 Row = Mapping[str, Any]
 
 
 # --- the reference ---------------------------------------------------------------------------------------------------
+
+
+def digest(text: str) -> str:
+    """What shuffles are ordered by."""
+    return md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def order(shuffle: int, rows: Iterable[Row], key: Callable[[Row], str], is_first: str) -> list[Row]:
@@ -35,7 +42,7 @@ def order(shuffle: int, rows: Iterable[Row], key: Callable[[Row], str], is_first
     return sorted(
         rows,
         key=lambda row: (
-            md5(f"{shuffle}{key(row)}".encode(), usedforsecurity=False).hexdigest() if shuffle else "",
+            digest(f"{shuffle}{key(row)}") if shuffle else "",
             not row[is_first],
             key(row),
         ),
@@ -62,6 +69,7 @@ class World:
         self.goals = {goal: its for goal, its in self.goals.items() if len({row["is_failure"] for row in its}) > 1}
         self.shown = {name: {row["component"] for row in rows} for name, rows in self.steps.items()}
         self.lifts = lifts
+        self.labelled = decisive
         self.decisive = {
             name: position for name, position in decisive.items() if self.steps[name][0]["goal_id"] in self.goals
         }
@@ -75,6 +83,42 @@ class World:
     def having(self, goal: str, component: str) -> set[str]:
         """The runs of a goal that show a component."""
         return {row["action_id"] for row in self.goals[goal] if component in self.shown[row["action_id"]]}
+
+    def dealt(self, shuffle: int) -> dict[str, int]:
+        """The decisive position of each labelled run in a shuffle: another's, or the end of the run before that."""
+        names = sorted(self.labelled, key=lambda name: (digest(name), name))
+        others = sorted(names, key=lambda name: digest(f"{shuffle}{name} {DAY}")) if shuffle else names
+        return {
+            name: min(self.labelled[other], len(self.steps[name]) - 1)
+            for name, other in zip(names, others, strict=True)
+        }
+
+    def prior(self, shuffle: int, features: Sequence[str]) -> float | None:
+        """How often what is learned from other goals ranks the dealt position first."""
+        dealt, hits = self.dealt(shuffle), []
+        for name, decisive in dealt.items():
+            goal = self.steps[name][0]["goal_id"]
+            learned = [
+                (row, row["position"] == dealt[other])
+                for other in dealt
+                for row in self.steps[other]
+                if row["goal_id"] != goal
+            ]
+            rate = sum(is_decisive for _, is_decisive in learned) / len(learned) if learned else 0
+            scores = []
+            for row in self.steps[name]:
+                score = 0.0
+                for feature in features if rate else ():
+                    having = [is_decisive for other, is_decisive in learned if other[feature] == row[feature]]
+                    score += math.log((sum(having) + 5 * rate) / (len(having) + 5) / rate)
+                scores.append(round(score, 7))
+            hits.append(float(scores.index(max(scores)) == decisive))
+        return fmean(hits) if hits else None
+
+    def credit_baseline(self, shuffle: int) -> float | None:
+        """How often the last step, which has most credit, is the dealt one."""
+        hits = [position == len(self.steps[name]) - 1 for name, position in self.dealt(shuffle).items()]
+        return fmean(hits) if hits else None
 
     def contrast(self, shuffle: int) -> float | None:
         """Mean over failures of what their best component explains."""
@@ -156,7 +200,7 @@ def assert_is(row: Row | None, score: Callable[[int], float | None]) -> None:
     assert least / (1 + SHUFFLES) - 1e-9 <= row["p"] <= most / (1 + SHUFFLES) + 1e-9
     assert row["is_above_floor"] == (row["p"] <= 0.05 and not row["is_degenerate"])
     if max(shuffled) - min(shuffled) > 1e-6:
-        assert row["estimate"] == "contrast_top_1" or not row["is_degenerate"]
+        assert row["estimate"] in TOP_1 or not row["is_degenerate"]
 
 
 @pytest.mark.slow
@@ -174,11 +218,17 @@ def test_floors_are_those_of_the_reference(models: Models, data: st.DataObject) 
         runs[kind].append(rows)
         if is_failure and data.draw(st.integers(0, 2)) == 0:
             decisive[name] = data.draw(st.integers(0, len(rows) - 1))
-            same = {"action_day": DAY, "credit": 0.5, "labelled_actor": "a"}
-            labels += [row | same | {"is_decisive": row["position"] == decisive[name]} for row in rows]
+            same = {"action_day": DAY, "labelled_actor": "a"}
+            labels += [
+                row | same | {"is_decisive": row["position"] == decisive[name], "credit": 0.1 + 0.1 * row["position"]}
+                for row in rows
+            ]
+    method = data.draw(st.sampled_from([*PRIORS]))
+    chosen = {"day": DAY, "method": method, "evidence": "labels", "is_chosen": True}
     tables: dict[str, Any] = {
         "attribution.blame_steps": [row for each in runs.values() for rows in each for row in rows],
         "attribution.labelled_steps": labels,
+        "attribution.blame_methods": [chosen | {"action_type": kind} for kind in "tu"],
     }
     for name in ("blame_signs", "blame_lifts", "blame_contrasts", "blame_evidence", "estimate_floors"):
         tables[f"attribution.{name}"] = compute(models[f"attribution.{name}"], tables)
@@ -187,6 +237,8 @@ def test_floors_are_those_of_the_reference(models: Models, data: st.DataObject) 
     for kind, its in runs.items():
         names = {rows[0]["action_id"] for rows in its}
         world = World(its, lifts, {name: position for name, position in decisive.items() if name in names})
+        assert_is(found.get(("prior", kind)), partial(world.prior, features=PRIORS[method]))
+        assert_is(found.get(("credit_baseline", kind)), world.credit_baseline)
         assert_is(found.get(("contrast", kind)), world.contrast)
         assert_is(found.get(("step_value", kind)), world.step_value)
         assert_is(found.get(("contrast_top_1", kind)), world.contrast_top_1)
