@@ -25,7 +25,6 @@ from oplake.settings import CHECKOUT, Settings
 from oplake.synthesis.calls import Calls, open_calls
 from oplake.synthesis.loop import Answer, LoopEvent, Task, run, write
 from oplake.synthesis.prompts import render
-from oplake.synthesis.recall import recall
 
 pytestmark = pytest.mark.slow
 
@@ -146,7 +145,7 @@ def test_all_of_it_lands_as_the_session_of_an_agent(settings: Settings) -> None:
     assert kinds == ["warning", "response", "self_critique", "confidence", "done"]
 
 
-def test_an_unchanged_partition_costs_nothing_and_a_rebuild_asks_nobody(settings: Settings) -> None:
+def test_the_same_task_again_costs_nothing(settings: Settings) -> None:
     with serving_model(says(GOOD), *CRITIC, fails(500)) as server:
         for n in range(3):
             with calling(settings, server) as calls:
@@ -154,23 +153,9 @@ def test_an_unchanged_partition_costs_nothing_and_a_rebuild_asks_nobody(settings
             assert (answer.status, answer.cached_count) == ("ok", 3 if n else 0)
             assert answer.cost_usd == (Decimal() if n else None)
             take_in(settings)
-        with calling(settings, server) as calls:
-            (recalled,) = recall(calls.memory, TASK.asset, Analysis)
         assert len(server.asked) == 3
-    assert (recalled.partition, recalled.user_id, dict(recalled.fields)) == (TASK.partition, None, GOOD)
-    assert (recalled.detail["status"], recalled.detail["author"]) == ("ok", "mini")
+    assert dict(answer.fields) == GOOD
     assert len(landed(settings.home, "turn")) == 3
-
-
-def test_recall_takes_the_last_answer_of_each_partition_and_user(settings: Settings) -> None:
-    other = {**GOOD, "cause": "another"}
-    changed = replace(TASK, facts={**FACTS, "day": "2026-01-06"})
-    with serving_model(says(GOOD), *CRITIC, says(other), *CRITIC) as server, calling(settings, server) as calls:
-        write(TASK, calls)
-        write(changed, calls)
-        assert [dict(each.fields) for each in recall(calls.memory, TASK.asset, Analysis)] == [other]
-        write(TASK, calls)  # what it rests on is as it was before: so is the answer, from the cache
-        assert [dict(each.fields) for each in recall(calls.memory, TASK.asset, Analysis)] == [GOOD]
 
 
 def test_fenced_json_is_read(settings: Settings) -> None:
@@ -244,7 +229,6 @@ def test_over_budget_says_skipped_and_is_done_when_there_is_budget(settings: Set
         with calling(settings, server, llm_day_usd=Decimal("0.3")) as calls:
             answer = write(TASK, calls)  # 400 tokens may cost 0.40
             assert (answer.status, dict(answer.fields)) == ("skipped: budget", {})
-            assert not recall(calls.memory, TASK.asset, Analysis)
         assert not server.asked
         with calling(settings, server, llm_day_usd=Decimal("0.5")) as calls:
             assert write(TASK, calls).status == "ok"
