@@ -14,7 +14,7 @@
 -- expect, up or down. Its floor shuffles within the attempt who was corrected.
 --
 -- 200 shuffles each, which follow from the ids: the same lake has the same floors. At most 200 labelled actions, 240 runs and
--- 1000 retries of a class take part, chosen by their ids. p is (1 + shuffles that score as high) / 201. An estimate may be cited
+-- 400 retries of a class take part, chosen by their ids. p is (1 + shuffles that score as high) / 201. An estimate may be cited
 -- where p is at most 0.05 (is_above_floor); one that gives each step of an action the same, or that no shuffle changes, is
 -- degenerate. What is published and cannot be tested, such as a prior without labels, has 0 samples and is above nothing.
 --
@@ -597,7 +597,7 @@ retries AS (
         count(CASE WHEN is_corrected THEN 1 END) OVER (PARTITION BY task_class, attempt) AS n1,
         count(event_id) OVER (PARTITION BY task_class, attempt) AS n
     FROM drawn_retries
-    WHERE nth <= 1000
+    WHERE nth <= 400
 ),
 
 advised AS (
