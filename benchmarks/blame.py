@@ -1,7 +1,8 @@
 """What blame costs: a day of a million actions of 12 steps, and a day with a long history against one with a short one.
 
-The models from `attribution.blame_steps` to `attribution.blame` are built as a run builds them, over tables of a real
-lake. The memory is what the kernel counts of a process that does nothing else.
+The models from `attribution.blame_steps` to `attribution.blame`, `attribution.step_value` and the floors of all of them
+are built as a run builds them, over tables of a real lake in which some actions are labelled. The memory is what the
+kernel counts of a process that does nothing else.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pyarrow as pa
 
 from benchmarks.rows import Row
 from oplake.lake.engine import engine
+from oplake.lake.landed import LANDED
 from oplake.lake.tables import Lake
 from oplake.models.build import build
 from oplake.models.model import Models, sql_folder
@@ -45,28 +47,39 @@ MODELS = (
     "attribution.labelled_steps",
     "attribution.blame_lifts",
     "attribution.blame_contrasts",
+    "attribution.blame_evidence",
     "attribution.blame_trials",
     "attribution.blame_methods",
     "attribution.blame",
+    "attribution.step_value",
+    "attribution.estimate_floors",
 )
+TOLD = MODELS[-2:]  # whose CPU is told apart
+LABELS = 200  # labelled actions of a day
+RETRIES = 5  # actions to a retry
 
 
 def run() -> list[Row]:
     """Both figures."""
     with tempfile.TemporaryDirectory() as folder:
-        peak, seconds = _large(Path(folder))
+        peak, seconds, told = _large(Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         growth = _growth(Settings(home=Path(folder)))
     return [
         Row(
-            what=f"blame of a day of {ACTIONS / 1e6:g}M actions of 12 steps, peak memory in MiB ({seconds:.0f} s)",
+            what=f"blame, step_value and floors of a day of {ACTIONS / 1e6:g}M actions of 12 steps, peak memory in MiB "
+            f"({seconds:.0f} s)",
             against="-",
             ratio=peak,
             bar=MOST_MIB,
             at_most=True,
         ),
+        *(
+            Row(f"{name.partition('.')[2]} of that day, CPU-seconds", "-", cpu, None, at_most=True)
+            for name, cpu in told.items()
+        ),
         Row(
-            what=f"blame of a day after {LONG} days",
+            what=f"blame, step_value and floors of a day after {LONG} days",
             against=f"the same after {SHORT} days",
             ratio=growth,
             bar=MOST_GROWTH,
@@ -75,21 +88,23 @@ def run() -> list[Row]:
     ]
 
 
-def _large(home: Path) -> tuple[float, float]:
-    """Peak memory in MiB and seconds of a process that builds one large day."""
+def _large(home: Path) -> tuple[float, float, dict[str, float]]:
+    """Peak memory in MiB and seconds of a process that builds one large day, and CPU-seconds of some models."""
     lake = Lake(Settings(home=home).lake)
     make_day(Settings(home=home), lake, DAY, ACTIONS)
     began = time.monotonic()
     code = f"from pathlib import Path; from benchmarks.blame import build_and_tell; build_and_tell(Path({str(home)!r}))"
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
-    return int(done.stdout) / 1024, time.monotonic() - began
+    peak, *told = done.stdout.split()
+    return int(peak) / 1024, time.monotonic() - began, dict(zip(TOLD, map(float, told), strict=True))
 
 
 def build_and_tell(home: Path) -> None:
-    """Build the large day, and print the KiB that the process had at its peak."""
-    build_days(Settings(home=home), _models(), DAY, DAY)
+    """Build the large day; print the KiB that the process had at its peak, and the CPU-seconds of each of TOLD."""
+    cpu = build_days(Settings(home=home), _models(), DAY, DAY)
     status = Path("/proc/self/status").read_text()
-    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    print(peak, *(cpu[name] for name in TOLD))
 
 
 def _growth(settings: Settings) -> float:
@@ -110,15 +125,19 @@ def _growth(settings: Settings) -> float:
     return median(ratios)
 
 
-def build_days(settings: Settings, models: Models, start: date, stop: date) -> None:
-    """Build every model of blame for these days."""
-    lake = Lake(settings.lake)
+def build_days(settings: Settings, models: Models, start: date, stop: date) -> dict[str, float]:
+    """Build every model of blame for these days, those without days whole; the CPU-seconds of each."""
+    lake, cpu = Lake(settings.lake), {}
     for name in MODELS:
-        build(lake, models[name], start=start, stop=stop, settings=settings, watermark=WATERMARK)
+        days = {"start": start, "stop": stop} if models[name].partition else {"start": None, "stop": None}
+        began = time.process_time()
+        build(lake, models[name], **days, settings=settings, watermark=WATERMARK)
+        cpu[name] = time.process_time() - began
+    return cpu
 
 
 def make_day(settings: Settings, lake: Lake, day: date, actions: int) -> None:
-    """A day of actions, half of them failures, as the models upstream of blame have them."""
+    """A day of actions, half of them failures, as the models upstream of blame and of floors have them."""
     goals = max(actions // RUNS_PER_GOAL, 1)
     action = f"SELECT DATE '{day}' AS day, '{day}-' || i AS action_id, i FROM range({actions}) AS numbers(i)"
     steps = f"SELECT action.*, position FROM ({action}) AS action, range(12) AS positions(position)"
@@ -146,10 +165,25 @@ def make_day(settings: Settings, lake: Lake, day: date, actions: int) -> None:
             SELECT day, action_id, position, 'key' AS key, true AS was_reported_before
             FROM ({steps}) WHERE hash(i, position, 2) % 40 = 0
         """,
-        "attribution.step_credits": f"SELECT day, action_id, position, 1 / 12 AS credit FROM ({steps}) WHERE false",
+        "attribution.step_credits": f"""
+            SELECT day, action_id, position, 1 / 12 AS credit FROM ({steps}) WHERE i < {LABELS}
+        """,
+        "operations.retries": f"""
+            SELECT
+                day, 'retry ' || action_id AS event_id, 'type ' || i % 8 AS task_class, 2 + hash(i, 3) % 3 AS attempt,
+                hash(i, 4) % 3 = 0 AS success, hash(i, 5) % 2 = 0 AS is_corrected, false AS was_corrected_before
+            FROM ({action}) WHERE i % {RETRIES} = 0
+        """,
+        "landed.observations": f"""
+            SELECT
+                day, 'label ' || action_id AS event_id, day::TIMESTAMPTZ AS ts, action_id,
+                'blame_label' AS observation_type, '{{"step_index": ' || i % 12 || '}}' AS data, ts AS received_at,
+                '' AS source, '' AS extra, '' AS redactions, '' AS reported_by, false AS ts_suspect, 1 AS confidence
+            FROM ({action}) WHERE i < {LABELS}
+        """,
     }
     for name, sql in tables.items():
-        spec = _models()[name].spec
+        spec = LANDED["observation"] if name == "landed.observations" else _models()[name].spec
         lake.create(spec)
         with engine(settings) as connection:
             lake.replace(name, partial(_stream, connection, sql, spec.arrow_schema), start=day, stop=day)
