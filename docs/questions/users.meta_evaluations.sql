@@ -5,4 +5,4 @@ WHERE day = DATE '2026-01-10' AND note_count > 2
 ORDER BY user_id, window_start
 
 -- answer:
--- u-mara-novak | 2026-01-10 12:00:00+00:00 | 3 | stable | Third time this week that I have to redo it by hand.
+-- u-mara-novak | 2026-01-10 12:00:00+00:00 | 3 | stable | It did not listen. I had said which date I wanted. [n1]

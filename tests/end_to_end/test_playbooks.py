@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from oplake.lake.tables import Lake
 from oplake.landing import forward
 from oplake.landing.recorder import Recorder
 from oplake.landing.writer import utc_now
+from oplake.playbook.book import Shelf
 from oplake.playbook.publish import publish_served, republish
 from oplake.receiver.limits import Limits
 from oplake.settings import CHECKOUT, Settings
@@ -300,7 +302,18 @@ def test_the_example_of_the_readme_is_served(settings: Settings) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_publishes_the_book(call: Callable[..., Result], shelved: Settings) -> None:
-    shelved.served.unlink()
+def test_a_run_and_a_rebuild_publish_the_book(
+    call: Callable[..., Result], worked_home: Path, settings: Settings
+) -> None:
+    shutil.copytree(worked_home, settings.home, dirs_exist_ok=True)
+    published = settings.served.read_bytes()
+    (task_class, *_) = Shelf(settings.served).book().task_classes
+    settings.served.unlink()
+    with Recorder(settings) as recorder:
+        recorder.note("u", "n")
     assert call("run").exit_code == 0
-    assert call("playbook", "fix_bug").exit_code == 0
+    assert call("playbook", task_class).exit_code == 0
+    assert settings.served.read_bytes() == published
+    settings.served.unlink()
+    assert call("rebuild").exit_code == 0
+    assert settings.served.read_bytes() == published

@@ -25,6 +25,7 @@ from playwright.sync_api import Page, Request, ViewportSize, expect, sync_playwr
 from oplake.lake.catalog import connect
 from oplake.landing.accept import accept
 from oplake.landing.writer import SegmentWriter
+from oplake.orchestration.schedules import CRONS
 from oplake.orchestration.ui import stop_leftovers
 from oplake.settings import CHECKOUT, Settings
 
@@ -160,8 +161,8 @@ def test_sensors_and_schedules_are_running(ui: Ui) -> None:
     assert [(each["name"], each["sensorState"]["status"]) for each in repository["sensors"]] == [
         ("arrivals", "RUNNING")
     ]
-    assert [(each["name"], each["scheduleState"]["status"]) for each in repository["schedules"]] == [
-        ("daily_upkeep", "RUNNING")
+    assert sorted((each["name"], each["scheduleState"]["status"]) for each in repository["schedules"]) == [
+        (name, "RUNNING") for name in sorted(("daily_upkeep", *CRONS))
     ]
 
 

@@ -18,10 +18,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.playbook_rows import row, write_entries
+from tests.playbook_rows import row
 from tests.receiving import landed
 
-from oplake.lake.rebuild import rebuild
 from oplake.lake.tables import Lake
 from oplake.landing.errors import LandingError
 from oplake.landing.recorder import Recorder
@@ -260,15 +259,6 @@ def test_readers_find_a_whole_book_whatever_is_published_meanwhile(settings: Set
 def test_a_lake_without_a_book_publishes_none(settings: Settings, lake: Lake) -> None:
     republish(settings, lake)
     assert not settings.served.exists()
-
-
-@pytest.mark.slow
-def test_a_rebuild_publishes_the_book_of_the_lake(settings: Settings, lake: Lake) -> None:
-    with Recorder(settings) as recorder:
-        recorder.note("u", "n")
-    write_entries(lake, [row("e1")])
-    rebuild(settings, now=datetime.now(UTC))
-    assert ids(Shelf(settings.served).book().entries("fix_bug")) == ["e1"]
 
 
 # -- Wordings ----------------------------------------------------------------------------------------------------------
