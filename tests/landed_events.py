@@ -18,6 +18,7 @@ from oplake.lake.landed import INGESTED
 from oplake.lake.tables import Lake
 from oplake.landing.accept import accept
 from oplake.landing.writer import SegmentWriter
+from oplake.orchestration.work import our_models
 from oplake.settings import Settings
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -26,15 +27,19 @@ NOW = NOON + timedelta(hours=6)
 
 @cache
 def _empty_lake() -> TemporaryDirectory[str]:
-    """A home in which nothing has landed, with every table; it lasts as long as the process."""
+    """A home in which nothing has landed, with every table and the models as read; it lasts as long as the process."""
     folder = TemporaryDirectory(prefix="empty-lake-")
-    take_in(Settings(home=Path(folder.name)), now=NOON - timedelta(days=1))
+    settings = Settings(home=Path(folder.name))
+    take_in(settings, now=NOON - timedelta(days=1))
+    settings.dagster_home.mkdir()
+    our_models(settings)
     return folder
 
 
 def prepare(settings: Settings) -> Settings:
-    """Puts empty tables into a home, which is quicker than to make them; returns settings that suit tests."""
+    """Puts empty tables and models into a home, which is quicker than to make them; returns settings for tests."""
     shutil.copytree(Path(_empty_lake().name) / "lake", settings.lake)
+    shutil.copytree(Path(_empty_lake().name) / "dagster", settings.dagster_home)
     return settings.model_copy(update={"duckdb_threads": 1})
 
 

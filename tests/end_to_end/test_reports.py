@@ -15,7 +15,7 @@ from oplake.synthesis.grounding import MARK
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reports")]  # a home is simulated once
 
 DAY = "2026-01-06"
 

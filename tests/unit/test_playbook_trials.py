@@ -81,6 +81,7 @@ def told() -> dict[tuple[str, int, str], Fates]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("planted entries")
 def test_the_safety_bar_holds_within_4000_units(told: dict[tuple[str, int, str], Fates]) -> None:
     harmful, helpful, neutral = (told["at random", UNITS[-1], kind] for kind in ("harmful", "helpful", "neutral"))
     assert harmful.entries == helpful.entries == neutral.entries == 32
@@ -101,6 +102,7 @@ def test_what_helps_is_not_let_go_where_there_is_little_work() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("planted entries")
 def test_without_chance_deciding_the_same_pipeline_is_fooled(told: dict[tuple[str, int, str], Fates]) -> None:
     harmful, helpful = (told["not offered", UNITS[-1], kind] for kind in ("harmful", "helpful"))
     assert harmful.retired.high < 0.6

@@ -167,6 +167,7 @@ def list_entries() -> Iterator[Entry]:
     """
     from genai_prices.data import providers  # a third of a second to load, and needed only when something changed
 
+    source = f"{PACKAGE} {version(PACKAGE)}"  # asked once: it reads a file
     by_id = {provider.id: provider for provider in providers}
 
     def is_taken(id_: str) -> bool:
@@ -179,7 +180,7 @@ def list_entries() -> Iterator[Entry]:
             periods = periods_of(model)
             if pattern.text and periods:
                 named = _provider_pattern(provider, model)
-                yield Entry(f"{PACKAGE} {version(PACKAGE)}", provider.id, model.id, named, pattern.text, periods)
+                yield Entry(source, provider.id, model.id, named, pattern.text, periods)
 
 
 def _provider_pattern(provider: Provider, model: ModelInfo) -> str:

@@ -74,7 +74,9 @@ def rebuild(
         LakeError: Landing or the archive is not whole: nothing was replaced. The message lists what is lost.
         ModelError: A model cannot be loaded (nothing was replaced) or computed.
     """
-    models = _models()
+    from oplake.orchestration.work import our_models
+
+    models = our_models(settings)
     rows: dict[str, int] = {}
     in_place = _counting(rows, on_table)
     with ingest_lock(settings):
@@ -135,9 +137,9 @@ def make_anew(
         ModelError: A model cannot be loaded or computed; nothing was replaced.
     """
     from oplake.orchestration.staleness import first_makeable
-    from oplake.orchestration.work import SOURCES
+    from oplake.orchestration.work import SOURCES, our_models
 
-    models = _models()
+    models = our_models(settings)
     rows: dict[str, int] = {}
     in_place = _counting(rows, on_table)
     _begin(settings)
@@ -171,14 +173,6 @@ def make_anew(
         _put_back(settings)
         shutil.rmtree(folder, ignore_errors=True)
     return RebuildReport(report, rows)
-
-
-def _models() -> Models:
-    from oplake.models.model import sql_folder
-    from oplake.models.sql_file import load_models  # lazily: whoever never rebuilds never loads sqlglot
-    from oplake.orchestration.work import SOURCES
-
-    return load_models(sql_folder(), SOURCES)
 
 
 def _restore(settings: Settings, lake: Lake, now: datetime, in_place: Callable[[str, int], None]) -> None:
