@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from tests.landed_events import NOON, NOW, event, everything, land, land_bytes, rows, step, take_in
+from tests.landed_events import NOON, NOW, event, everything, land, land_bytes, prepare, rows, step, take_in
 
 from oplake.lake.archive import Archive
 from oplake.lake.doctor import examine
@@ -51,7 +51,7 @@ LATER = NOW + timedelta(days=1)
 
 @pytest.fixture
 def settings(home: Path) -> Settings:
-    return Settings(home=home, duckdb_threads=1)
+    return prepare(Settings(home=home))
 
 
 def turn(event_id: str, session: str, index: int, user: str | None, **more: Any) -> bytes:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.landed_events import NOON, NOW, event, land, land_bytes, rows, step, take_in
+from tests.landed_events import NOON, NOW, event, land, land_bytes, prepare, rows, step, take_in
 
 from oplake.lake.archive import Archive
 from oplake.lake.doctor import examine
@@ -54,7 +54,7 @@ def work(name: str, user: str) -> list[bytes]:
 @pytest.mark.slow
 def test_kill_it_anywhere(home: Path) -> None:
     """The turn that says whose a session is goes first: what was found of it has to outlive the process."""
-    settings = Settings(home=home, duckdb_threads=1)
+    settings = prepare(Settings(home=home))
     for n in range(2):
         land(settings, [*work(f"a{n}", ANN), *work(f"b{n}", "u-bob"), step(n)], writer=f"w{n}")
     take_in(settings)
