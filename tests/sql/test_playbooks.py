@@ -22,6 +22,8 @@ from oplake.settings import Settings
 from oplake.simulate import START, simulate
 from oplake.simulate.world import CLASSES
 
+pytestmark = pytest.mark.slow  # each builds all that entries are made of
+
 PATH = ("look_up", "verify", "refund")
 TRAPPED = ("look_up", "assume", "refund")
 Rows = list[dict[str, Any]]
@@ -361,7 +363,6 @@ def made(settings: Settings, models: Models, *, days: int) -> Rows:
         return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [7, 8])
 def test_in_a_simulation_the_right_path_is_to_do_and_the_wrong_turns_are_to_avoid(
     models: Models, tmp_path: Path, seed: int
@@ -391,7 +392,6 @@ def _said(decision: str, actor: str | None) -> str:
     return f"{decision} ({actor})" if actor else decision
 
 
-@pytest.mark.slow
 def test_the_order_in_which_events_arrive_makes_no_difference(models: Models, tmp_path: Path) -> None:
     """Once as they happened, and once with the lines of every segment shuffled."""
     books = []

@@ -128,6 +128,7 @@ def test_the_order_of_the_runs_makes_no_difference(dice: random.Random) -> None:
     assert found_in(shuffled) == found_in(PLANTED)
 
 
+@pytest.mark.slow
 def test_shuffled_outcomes_are_hardly_ever_proposed() -> None:
     """The floor: of worlds in which nothing makes a difference, at most one in twenty has advice of a kind."""
     worlds, advised = 300, {"do": 0, "avoid": 0}

@@ -29,6 +29,8 @@ from oplake.orchestration.staleness import stale
 from oplake.orchestration.work import find_stale, find_work, our_models
 from oplake.settings import Settings
 
+pytestmark = pytest.mark.slow  # each makes tables of a home
+
 MONTH = timedelta(days=30)
 OLD, YOUNG = NOON, NOON + timedelta(days=20)
 NIGHT = NOON + timedelta(days=33)  # what is kept for 30 days began three days after OLD
@@ -202,7 +204,6 @@ def figures(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     return {name: found for name, found in made.items() if found}
 
 
-@pytest.mark.slow
 def test_derived_figures_stay_whoever_makes_tables(settings: Settings) -> None:
     """A rebuild that made the days again of what is left would change them in silence."""
     a_month_of(settings).close()

@@ -128,6 +128,7 @@ def planted(effect: float, seed: int, *, treatments: int = 12) -> list[dict[str,
     ]
 
 
+@pytest.mark.slow
 def test_the_floor_is_the_score_of_what_is_worth_nothing() -> None:
     """p is below 0.05 once in twenty where there is nothing to find; of 40 worlds more than 6 would be no chance."""
     found = [floor(planted(0.0, seed, treatments=3)) for seed in range(40)]
