@@ -1,5 +1,8 @@
 -- What happened on 11 January, and what should somebody look at?
-SELECT summary, look_at[1] AS look_at_first, len(ungrounded_numbers) AS ungrounded_numbers
+SELECT
+    summary,
+    look_at[1] AS look_at_first,
+    len(ungrounded_numbers) AS ungrounded_numbers
 FROM lake.daily_report
 WHERE day = DATE '2026-01-11'
 

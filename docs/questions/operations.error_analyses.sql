@@ -1,5 +1,9 @@
 -- Which errors of 11 January belong in the playbook as a don't?
-SELECT task_class, failure_count, template, author
+SELECT
+    task_class,
+    failure_count,
+    template,
+    author
 FROM operations.error_analyses
 WHERE day = DATE '2026-01-11' AND belongs_in_playbook
 ORDER BY failure_count DESC, template

@@ -1,5 +1,9 @@
 -- Who was unhappy on 11 January, and with what?
-SELECT user_id, trajectory, friction_points[1] AS friction_point, from_notes
+SELECT
+    user_id,
+    trajectory,
+    friction_points[1] AS friction_point,
+    from_notes
 FROM users.daily_reports
 WHERE day = DATE '2026-01-11' AND len(friction_points) > 0
 ORDER BY user_id

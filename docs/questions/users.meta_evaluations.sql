@@ -1,5 +1,10 @@
 -- What do the notes of 10 January say of each user, and where is it going?
-SELECT user_id, window_start, note_count, trajectory, consensus
+SELECT
+    user_id,
+    window_start,
+    note_count,
+    trajectory,
+    consensus
 FROM users.meta_evaluations
 WHERE day = DATE '2026-01-10' AND note_count > 2
 ORDER BY user_id, window_start

@@ -1,5 +1,9 @@
 -- What is planned for each user, and how many stages does it take?
-SELECT user_id, version, len(stages) AS stages, stages[1].name AS first_stage
+SELECT
+    user_id,
+    version,
+    len(stages) AS stages,
+    stages[1].name AS first_stage
 FROM users.meta_plans
 WHERE status = 'ok'
 ORDER BY user_id
