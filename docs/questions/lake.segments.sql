@@ -6,4 +6,4 @@ SELECT
 FROM lake.segments
 
 -- answer:
--- 23701 | 8 | 7
+-- 23721 | 8 | 7

@@ -10,7 +10,7 @@ ORDER BY asset
 
 -- answer:
 -- lake.daily_report | 3 | 0 | 0
--- operations.error_analyses | 58 | 0 | 0
+-- operations.error_analyses | 63 | 0 | 0
 -- users.daily_reports | 57 | 0 | 0
 -- users.meta_evaluations | 71 | 0 | 0
 -- users.meta_plans | 20 | 0 | 0

@@ -9,6 +9,6 @@ ORDER BY events DESC, event_type
 LIMIT 3
 
 -- answer:
--- done | 619 | 619
+-- done | 624 | 624
 -- thinking | 355 | 355
 -- error | 284 | 284

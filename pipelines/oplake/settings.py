@@ -124,7 +124,7 @@ class Settings(BaseSettings):
     )
     daily_reports_most: int = Field(default=30, ge=0, description="Users that one run writes a report of a day about.")
     meta_plans_most: int = Field(default=20, ge=0, description="Users that one run plans a month for.")
-    error_analyses_most: int = Field(default=20, ge=0, description="Error patterns of a day that one run analyses.")
+    error_analyses_most: int = Field(default=50, ge=0, description="Error patterns of a day that one run analyses.")
     wordings_most: int = Field(default=20, ge=0, description="Entries of the playbook that one run words.")
 
     @field_validator("tail", mode="before")
