@@ -55,7 +55,7 @@ ASKED = {
     "users.meta_evaluations": ("flash", 512, 0.4, False, 50),
     "users.daily_reports": ("pro", 1024, 0.4, False, 30),
     "users.meta_plans": ("pro", 1024, 0.4, False, 20),
-    "operations.error_analyses": ("flash", 400, 0.2, True, 20),
+    "operations.error_analyses": ("flash", 400, 0.2, True, 50),
     "playbooks.wordings": ("flash", 400, 0.4, False, 20),
     "lake.daily_report": ("pro", 1024, 0.4, True, 1),
 }
