@@ -27,7 +27,7 @@ def given_asset(spec: TableSpec, checks: Sequence[dg.AssetCheckSpec] = ()) -> dg
         metadata=table_metadata(spec),
         check_specs=checks,
     )
-    def write(lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def write(lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows it bare
         made = lakehouse.write_given(spec.name)
         results = [
             dg.AssetCheckResult(

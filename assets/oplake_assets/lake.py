@@ -36,7 +36,7 @@ def segments(table: TableSpec) -> dg.AssetsDefinition:
         owners=[OWNER],
         metadata=table_metadata(table),
     )
-    def ingest(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def ingest(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows it bare
         report = lakehouse.ingest()
         for name, added in report.touched.items():
             for day, counts in _partitions(lakehouse, name, added).items():

@@ -51,7 +51,7 @@ def written(what: Writing, specs: Mapping[str, TableSpec], days: dg.DailyPartiti
     )
     def write(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], llm: dg.ResourceParam[Llm]
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows it bare
         start, stop = days_of(context)
         assert start is not None  # it has days
         assert stop is not None

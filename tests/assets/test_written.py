@@ -169,6 +169,8 @@ def test_plans_come_before_the_reports_that_tell_of_them() -> None:
         (("users.meta_plans",), monday, monday),
         (("users.daily_reports", "lake.daily_report"), monday, week[-1]),
     ]
+    alone = rounds({"users.daily_reports": [monday], "users.meta_plans": [monday]})
+    assert [each.tables for each in alone] == [("users.meta_plans",), ("users.daily_reports",)]
 
 
 # --- sockets ---------------------------------------------------------------------------------------------------------

@@ -420,6 +420,21 @@ def test_a_rate_of_nothing_is_not_told_as_zero(tiny: TinyLake) -> None:
     assert "success rate" not in str(one.plain)
 
 
+def test_what_reports_cost_is_known_from_prices_where_no_server_says_it(tiny: TinyLake) -> None:
+    """Hardly any server says what it charged; by charges alone, reports would seem to cost nothing."""
+    asked = {"provider": "acme", "model": "swift", "input_tokens": 1_000_000, "output_tokens": 0}
+    called = {"asset": LAKE, "partition": str(DAY), "step": "answer", "prompt_hash": "h", "prompt_version": "v"}
+    tiny.land(
+        {"kind": "llm_call", "ts": at(7), "status": "ok"} | called | asked,
+        turn("written", at(7), agent_id=LAKE, **asked),
+        turn("other", at(8), agent_id="agent-7", **asked),
+    )
+    build(tiny, "sessions.turns", "sessions.cost_days")
+    (one,) = subjects(tiny, LAKE).values()
+    whole, reports = (figure(one, f"cost {what}in US dollars")["value"] for what in ("", "of reports "))
+    assert (whole, reports) == (4, 2)
+
+
 def test_it_says_how_many_users_were_left_out(tiny: TinyLake) -> None:
     tiny.land(note("ann", 1))
     add(tiny, EVALUATIONS, *(evaluated("ann", at(h), status="skipped: cap") for h in (0, 6)), evaluated("bob", at(0)))

@@ -78,6 +78,18 @@ def test_what_is_worded_is_asked_again_only_in_another_version(book: Settings) -
     assert outcome.new == 1
 
 
+def test_words_written_under_a_later_day_count_for_earlier_ones(book: Settings) -> None:
+    """A day that is written by hand would else be paid for what stands already."""
+    wrote(book, says(WORDED), *CRITIC, now=NOON + timedelta(days=5))
+    outcome, server = wrote(book, says(WORDED), *CRITIC)
+    assert (outcome.new, server.asked) == (0, [])
+
+
+def test_a_schedule_words_under_yesterday_alone() -> None:
+    """Entries are as they are today: under the oldest day that is due, one of today would look a week old."""
+    assert wordings.WRITING.due_days(NOON, first=date(2025, 1, 1)) == [NOON.date() - timedelta(days=1)]
+
+
 def test_without_a_model_an_entry_speaks_for_itself(book: Settings) -> None:
     lake, now = Lake(book.lake), NOON + timedelta(days=1)
     with open_calls(book, clock=lambda: now) as calls, engine(book) as connection:

@@ -55,7 +55,7 @@ def _sql_asset(model: Model, days: dg.DailyPartitionsDefinition, with_days: Coll
             for name, some in _grouped(checks_of(model), lambda promise: promise.name).items()
         ],
     )
-    def compute(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def compute(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows it bare
         start, stop = days_of(context)
         built = lakehouse.build(model, start, stop)
         total = lakehouse.lake.size(model.name).row_count

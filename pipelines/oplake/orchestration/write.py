@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from oplake.orchestration.llm import Llm
     from oplake.orchestration.resources import Watch
 
-WEEK = timedelta(days=7)
-
 
 @dataclass(frozen=True)
 class Round:
@@ -112,19 +110,14 @@ def rounds(days: Mapping[str, Sequence[date]]) -> list[Round]:
     Args:
         days: The days of each table, in the order in which one day of all tables is written.
     """
-    weeks: dict[date, dict[tuple[date, date], list[str]]] = {}
-    for table, its_days in days.items():
-        by_week: dict[date, list[date]] = {}
-        for day in its_days:
-            by_week.setdefault(day - timedelta(days=day.weekday()), []).append(day)
-        for week, some in by_week.items():
-            weeks.setdefault(week, {}).setdefault((min(some), max(some)), []).append(table)
-
-    def plans_first(tables: Sequence[str]) -> bool:
-        return list(tables) != [meta_plans.WRITING.name]
-
-    return [
-        Round(tuple(tables), start, stop)
-        for week in sorted(weeks)
-        for (start, stop), tables in sorted(weeks[week].items(), key=lambda item: (plans_first(item[1]), item[0]))
-    ]
+    mondays = sorted({day - timedelta(days=day.weekday()) for its_days in days.values() for day in its_days})
+    found = []
+    for monday in mondays:
+        together: dict[tuple[bool, date, date], list[str]] = {}
+        for table, its_days in days.items():
+            some = [day for day in its_days if monday <= day < monday + timedelta(days=7)]
+            if some:
+                is_later = table != meta_plans.WRITING.name
+                together.setdefault((is_later, min(some), max(some)), []).append(table)
+        found += [Round(tuple(together[each]), *each[1:]) for each in sorted(together)]
+    return found

@@ -341,7 +341,7 @@ def restore(
         settings: The home.
         lake: Where the tables are put.
         written: Which tables.
-        now: The present time: reports that are older than they are kept stay away.
+        now: The present time. Reports that are not kept any longer come back; `trim_reports` removes them.
         memory: What has landed, where the caller has it open.
 
     Returns:

@@ -61,8 +61,9 @@ _FIGURES: Mapping[str, tuple[str, str]] = {
         "SELECT day, sum(uncosted_turn_count) AS value FROM sessions.cost_days GROUP BY day",
     ),
     "cost of reports in US dollars": (
-        "landed.llm_calls",
-        "SELECT day, round(sum(charged_usd), 4) AS value FROM landed.llm_calls GROUP BY day",
+        "sessions.cost_days",  # authors ask as agents do, so that prices count where nothing says what was charged
+        "SELECT day, round(sum(cost_usd), 4) AS value FROM sessions.cost_days "
+        "WHERE agent_id IN (SELECT asset FROM landed.llm_calls) GROUP BY day",
     ),
     "secrets redacted": (
         "lake.redactions",
@@ -241,6 +242,7 @@ WRITING = Writing(
     subjects=subjects,
     reads={
         **{table: (-WEEK, 0) for table, _ in _FIGURES.values()},
+        "landed.llm_calls": (-WEEK, 0),
         "sessions.budget_breaches": (0, 0),
         "users.meta_evaluations": (0, 0),
         "users.daily_reports": (0, 0),

@@ -5,6 +5,7 @@ Without a model nothing is worded: an entry's own text says it already.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -34,7 +35,7 @@ class Wording(BaseModel):
 _UNWORDED = """
 SELECT entries.*
 FROM playbooks.entries AS entries
-ANTI JOIN (SELECT entry_id, version FROM playbooks.wordings WHERE status = 'ok' AND day < $day) AS worded
+ANTI JOIN (SELECT entry_id, version FROM playbooks.wordings WHERE status = 'ok' AND day <> $day) AS worded
     ON entries.entry_id = worded.entry_id AND entries.version = worded.version
 WHERE entries.status <> 'retired'
 ORDER BY entries.task_class, entries.entry_id
@@ -106,4 +107,5 @@ WRITING = Writing(
     },
     earlier={"playbooks.wordings": None},
     cap=lambda settings: settings.wordings_most,
+    retried=timedelta(days=1),  # what waits is not worded the next day either, and is then written under that
 )
