@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from oplake.cli import agents, playbooks, read, reports, work  # noqa: F401  (they register their commands)
+from oplake.cli import agents, imports, playbooks, read, reports, work  # noqa: F401  (they register their commands)
 from oplake.cli.app import KEEP, PANELS, app
 
 SIGPIPE_EXIT = 141  # what a shell reports of a program whose reader went away
