@@ -148,6 +148,36 @@ def test_a_broken_log_keeps_no_other_table_from_being_asked(settings: Settings, 
     assert list(broken) == ["work.more"]
 
 
+@pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "damaged"])
+def test_a_lost_file_keeps_no_other_table_from_being_asked(settings: Settings, filled: Lake, *, is_gone: bool) -> None:
+    make_more(filled)
+    [lost] = filled.files("work.more")
+    if is_gone:
+        Path(lost).unlink()
+    else:
+        Path(lost).write_bytes(b"PAR1")
+    publish_views(settings)
+    with connect(settings) as fresh, duckdb.connect(str(settings.views), read_only=True) as published:
+        refresh(fresh)
+        for connection in (fresh, published):
+            assert count(connection) == 3
+            with pytest.raises(duckdb.Error, match=r"work\.more: its files cannot be read: .*; run `oplake rebuild`"):
+                connection.execute("SELECT count(n) FROM work.more")
+
+
+def test_a_past_whose_files_are_gone_says_how_far_back_one_may_ask(settings: Settings, filled: Lake) -> None:
+    then = filled.committed_at(STEPS.name, 1)
+    filled.replace(STEPS.name, lambda: rows(2), start=NEW_YEAR, stop=NEW_YEAR + timedelta(days=1))
+    make_more(filled)
+    Lake(settings.lake, retention=timedelta(0)).vacuum(STEPS.name)
+    with connect(settings, as_of=then) as connection:
+        assert connection.execute("SELECT count(*) FROM work.more").fetchall() == [(0,)]
+        with pytest.raises(duckdb.Error, match=r"work\.steps: .*; ask of a time within OPLAKE_VACUUM_AFTER"):
+            count(connection)
+    with connect(settings) as connection:
+        assert count(connection) == 2
+
+
 def test_a_table_that_does_not_reach_back_keeps_no_other_from_being_asked(settings: Settings, filled: Lake) -> None:
     make_more(filled)
     DeltaTable(str(filled.folder("work.more"))).create_checkpoint()

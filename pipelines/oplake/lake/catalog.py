@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import duckdb
 
-from oplake.lake.errors import LakeError, LogBroken, TableMissing, VersionMissing
+from oplake.lake.errors import FilesBroken, LakeError, LogBroken, TableMissing, VersionMissing
 from oplake.lake.spec import TableSpec, check_name, duckdb_type, literal, quoted
 from oplake.lake.tables import Lake
 from oplake.settings import Settings
@@ -187,31 +187,59 @@ def _instead(name: str, names: list[str]) -> str:
 
 def _make_views(connection: duckdb.DuckDBPyConnection, lake: Lake, as_of: datetime | None) -> None:
     """Make the view of every table, all at once: another cursor of the connection sees the old ones or the new ones."""
+    unreadable: dict[str, LakeError] = {}
+    while not _all_made(connection, lake, as_of, unreadable):
+        pass
+
+
+def _all_made(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, as_of: datetime | None, unreadable: dict[str, LakeError]
+) -> bool:
+    """Whether all views were made, or one more was found to be `unreadable`, and none was made."""
     connection.begin()
     try:
         for name in lake.names():
-            schema, table = check_name(name)
-            spec: TableSpec | None = None
             try:
-                spec = lake.spec(name)
-                select = lake.relation_sql(name, as_of=as_of)
+                _make_view(connection, lake, name, as_of, unreadable.get(name))
             except TableMissing:  # dropped since it was listed
                 continue
-            except (LogBroken, VersionMissing) as error:
-                select = _failing(str(error), spec)
-            view = f"{quoted(schema)}.{quoted(table)}"
-            meaning, columns = (_meaning(spec), spec.columns) if spec else (f"{name} cannot be read.", ())
-            comments = [f"COMMENT ON VIEW {view} IS {literal(meaning)}"]
-            comments += [
-                f"COMMENT ON COLUMN {view}.{quoted(column.name)} IS {literal(column.description)}" for column in columns
-            ]
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-            connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
-            connection.execute("; ".join(comments))
+            except FilesBroken as error:  # DuckDB goes on with no transaction in which something was refused
+                unreadable[name] = error
+                connection.rollback()
+                return False
     except BaseException:
         connection.rollback()
         raise
     connection.commit()
+    return True
+
+
+def _make_view(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, as_of: datetime | None, problem: LakeError | None
+) -> None:
+    """Make the view of one table; where there is a problem, one that says so when it is asked."""
+    schema, table = check_name(name)
+    spec: TableSpec | None = None
+    try:
+        spec = lake.spec(name)
+        select = _failing(str(problem), spec) if problem else lake.relation_sql(name, as_of=as_of)
+    except (LogBroken, VersionMissing) as error:
+        problem = error
+        select = _failing(str(error), spec)
+    view = f"{quoted(schema)}.{quoted(table)}"
+    meaning, columns = (_meaning(spec), spec.columns) if spec else (f"{name} cannot be read.", ())
+    comments = [f"COMMENT ON VIEW {view} IS {literal(meaning)}"]
+    comments += [
+        f"COMMENT ON COLUMN {view}.{quoted(column.name)} IS {literal(column.description)}" for column in columns
+    ]
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+    try:
+        connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        if problem:
+            raise
+        raise FilesBroken(name, error, is_past=as_of is not None) from error
+    connection.execute("; ".join(comments))
 
 
 def _failing(message: str, spec: TableSpec | None) -> str:

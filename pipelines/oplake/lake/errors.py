@@ -20,6 +20,16 @@ class LogBroken(LakeError):
         super().__init__(f"{name}: its log cannot be read: {reason}; run `oplake rebuild`")
 
 
+class FilesBroken(LakeError):
+    """A file of a table is gone or damaged, and so the table cannot be read."""
+
+    def __init__(self, name: str, error: Exception, *, is_past: bool) -> None:
+        # DuckDB lets the query follow, of which the files are the most
+        reason = str(error).partition("\n")[0]
+        way_out = "ask of a time within OPLAKE_VACUUM_AFTER" if is_past else "run `oplake rebuild`"
+        super().__init__(f"{name}: its files cannot be read: {reason}; {way_out}")
+
+
 class SchemaChanged(LakeError):
     """A table stands with columns that its new description cannot be reached from by adding columns."""
 
