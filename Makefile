@@ -40,6 +40,10 @@ test: $(INSTALLED) ## Run the whole suite (WORKERS=2 processes)
 test-fast: $(INSTALLED) ## Run what takes less than a minute, for the working loop
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not slow'
 
+.PHONY: explore
+explore: $(INSTALLED) ## Run the property tests with examples that no run has seen
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m hypothesis --hypothesis-profile explore
+
 .PHONY: lint
 lint: $(INSTALLED) ## Check style, types, SQL, and that the generated pages of docs/ are fresh
 	$(BIN)/ruff check .

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
+from playwright.sync_api import Browser, sync_playwright
 
 from oplake.lake.tables import Lake
 from oplake.settings import Settings
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
 
+# The same examples in every run: a change is judged by what it changes. `make explore` looks for new ones.
+hypothesis_settings.register_profile("repeatable", derandomize=True, database=None)
+hypothesis_settings.register_profile("explore", print_blob=True)
+hypothesis_settings.load_profile("repeatable")
+
 COMMAND_SECONDS = 500  # a command that takes longer hangs, however busy the machine is
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture
@@ -68,3 +85,15 @@ def worked_home(tmp_path_factory: pytest.TempPathFactory, oplake: RunOplake) -> 
                 assert done.returncode == 0, done.stderr
             made.touch()
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The browser of this machine, without a window; where there is none, the test skips."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium on this machine; Debian's package `chromium` has it")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield started
+        started.close()

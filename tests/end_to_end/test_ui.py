@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 
 from oplake.lake.catalog import connect
 from oplake.landing.accept import accept
@@ -31,16 +31,6 @@ from oplake.settings import CHECKOUT, Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ui")]
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SCREENSHOTS = CHECKOUT / "artifacts" / "screenshots"
 START_SECONDS = 120  # Dagster's webserver, daemon and code server on two busy cores
 WORK_SECONDS = 150  # a tick, an ingest and a refresh, each in a process of its own
@@ -127,22 +117,17 @@ def ui(worked_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def page(ui: Ui) -> Iterator[Page]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip("there is no chromium on this machine; Debian's package `chromium` has it")
-
+def page(ui: Ui, browser: Browser) -> Iterator[Page]:
     def note(request: Request) -> None:
         if not request.url.startswith((ui.url, "data:", "blob:")):
             ui.strangers.add(request.url)
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
-        page = browser.new_page(viewport=VIEWPORT, device_scale_factor=SCALE)
-        page.set_default_timeout(PAGE_MS)
-        expect.set_options(timeout=PAGE_MS)
-        page.on("request", note)
-        yield page
-        browser.close()
+    page = browser.new_page(viewport=VIEWPORT, device_scale_factor=SCALE)
+    page.set_default_timeout(PAGE_MS)
+    expect.set_options(timeout=PAGE_MS)
+    page.on("request", note)
+    yield page
+    page.close()
 
 
 def _shoot(page: Page, name: str) -> None:

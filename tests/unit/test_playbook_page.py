@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ViewportSize
 from tests.playbook_rows import row
 
 from oplake.playbook import effect
@@ -36,7 +34,6 @@ ROWS = [
     row("bad", status="retired", retired_on=date(2026, 3, 1), retired_why="it harms", **HARMS),
     row("other", task_class="write_report", rank=1),
 ]
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 PHONE: ViewportSize = {"width": 360, "height": 700}
 
 
@@ -174,16 +171,6 @@ def test_the_page_loads_nothing() -> None:
             assert (attributes.get(name) or "#").startswith("#")
     policy = [attributes["content"] for _, attributes in made.found if attributes.get("http-equiv")]
     assert policy == ["default-src 'none'; style-src 'unsafe-inline'"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip("there is no chromium to look at the page with")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 @pytest.mark.slow

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,10 +12,10 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from playwright.sync_api import Browser, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ViewportSize
 from tests.written_rows import NAMED, written_row
 from typer.testing import CliRunner
 
@@ -37,7 +36,6 @@ from oplake.synthesis.grounding import MARK
 from oplake.synthesis.write import as_table
 
 DAY = date(2026, 1, 11)
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 PHONE: ViewportSize = {"width": 360, "height": 700}
 HOSTILE = '<script>alert(1)</script> ![x](http://evil.example/?q=1) [y](javascript:z) `a` **b** \x1b[31m\u202e & "q"'
 FACTS = {
@@ -224,6 +222,8 @@ def test_no_text_is_taken_for_markup_of_markdown() -> None:
 
 
 @given(st.text(alphabet="a1 .-+*_#>`[]()!<&;|~=\\\n\t\u202e:/$^", max_size=40) | st.text(max_size=40))
+@example(" -")  # a list's beginning behind a space
+@example("    x")  # a block of code
 def test_markdown_shows_any_text_as_it_is(text: str) -> None:
     shown = html_of(f"{escaped(text)}\n").text
     assert "".join(shown.split()) == "".join(content.clean(text).split())
@@ -258,14 +258,6 @@ def test_a_chart_is_small_and_holds_nothing_that_acts() -> None:
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 def drawn(*, is_of_one: bool = False) -> str:

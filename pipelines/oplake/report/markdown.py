@@ -81,8 +81,8 @@ def _text(report: Report, text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text that Markdown shows as it is, on one line."""
+    """A text that Markdown shows as it is, on one line, without spaces around it: Markdown would skip or obey them."""
     return _BEGINNING.sub(
         lambda found: f"{found[1]}\\{found[2]}" if found[2] else f"\\{found[1]}",
-        _SPECIAL.sub(r"\\\1", content.clean(text)),
+        _SPECIAL.sub(r"\\\1", content.clean(text).strip()),
     )
