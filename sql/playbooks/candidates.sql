@@ -15,7 +15,8 @@
 -- had the advice, of which hits succeeded. other_hits of other_runs are those of the other outcome, or the plain attempts. lift
 -- is ((hits + 0.5) / (runs + 1)) / ((other_hits + 0.5) / (other_runs + 1)); p_value how often outcomes shuffled among the runs do
 -- as much, times the patterns looked at. Runs that were shown an entry with the very words of a row are in none of these:
--- an agent that does as it was told proves nothing. Texts hold no figures, so that advice is known again.
+-- an agent that does as it was told proves nothing. Texts hold no figures, so that advice is known again. Words that look like
+-- orders to a model (ignore your instructions, you are now, a marker of roles) are listed and never proposed: agents would obey.
 --
 -- Of different courses of one outcome the 500 most frequent are looked at, of events the latest 20 are named.
 -- docs/methods/playbook-candidates.md has the formulas, what was measured and when it is wrong.
@@ -26,7 +27,7 @@
 -- grain: basis, entry_id
 -- partition: day
 -- window: -27..0, attribution.step_value 0..0, operations.error_analyses 0..0
--- not portable: calls playbook_patterns and playbook_entry_id, which are Python
+-- not portable: calls playbook_patterns, playbook_entry_id and injection_flags, which are Python
 -- question: Is anything advised from so few successes as these events have?
 -- sql:
 --   SELECT count(*) AS candidates FROM playbooks.candidates
@@ -742,7 +743,9 @@ SELECT
     -- [not null]
     coalesce(every.evidence, []) AS evidence, -- events that it rests on, at most 20, the latest ids first: the operation,
     -- or the first step of the action [not null]
-    every.is_proposed -- whether it is good enough for the book [not null]
+    every.is_proposed
+    AND len(injection_flags(concat_ws(chr(10), every.said_trigger, every.said_do, every.said_avoid))) = 0
+        AS is_proposed -- whether it is good enough for the book [not null]
 FROM every
 LEFT JOIN grouped
     ON

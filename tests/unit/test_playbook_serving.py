@@ -281,6 +281,7 @@ def test_a_usable_wording_of_the_version_is_preferred(settings: Settings) -> Non
     [
         {"status": "failed"},
         {"status": None},
+        {"injection_flags": ["override"]},
         {"version": 2},
         {"entry_id": "e2"},
         {"do": " "},

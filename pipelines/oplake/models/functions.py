@@ -2,7 +2,7 @@
 
 A model calls one by name, `unnest(f(list(...)))`, and stays a model: what it reads, its columns, when it is stale and
 how it is checked and documented are told by its file, as of any other. The functions themselves are plain, take and
-give plain values, and stand in `oplake.learning`; here is only what DuckDB has to know of them. Since a model that
+give plain values, and stand where they belong, mostly in `oplake.learning`; here is only what DuckDB has to know of them. Since a model that
 calls one is not SQL alone, its code version holds the sources that the result comes of.
 """
 
@@ -107,6 +107,13 @@ FUNCTIONS: tuple[Function, ...] = (
         "retired_on DATE, retired_why VARCHAR, rank BIGINT)[]",
         module=f"{_LEARNING}.entries",
         sources=(f"{_LEARNING}.entries", *_LIFECYCLE),
+    ),
+    Function(
+        name="injection_flags",
+        parameters=("VARCHAR",),
+        returns="VARCHAR[]",
+        module="oplake.synthesis.injection",
+        sources=("oplake.synthesis.injection",),
     ),
 )
 """All of them."""

@@ -41,6 +41,7 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
     avoid: str | None = None
     author: str | None = None
     status: str | None = None
+    injection_flags: Sequence[str] = ()
     written_at: datetime
 
 
@@ -79,8 +80,9 @@ Row: TypeAlias = Mapping[str, Any] | object
 def shown(rows: Iterable[Row], wordings: Iterable[Row] = ()) -> list[Shown]:
     """The entries of rows in the words in which they are to be shown, in the order of a book.
 
-    A wording counts if it is usable and of the very version, the latest of them. It has a say only in the parts that
-    the entry has itself: an author cannot add advice, nor leave some out. A row that is no wording changes nothing.
+    A wording counts if it is usable, of facts that nothing like an order to a model was found in, and of the very
+    version; the latest of them. It has a say only in the parts that the entry has itself: an author cannot add advice,
+    nor leave some out. A row that is no wording changes nothing.
 
     Raises:
         PlaybookError: A row of entries is none.
@@ -125,7 +127,7 @@ def _usable(rows: Iterable[Row]) -> Iterator[Wording]:
         except msgspec.ValidationError as error:
             log.warning("%s has a row that is no wording, and is passed over: %s", WORDINGS, error)
             continue
-        if wording.status == USABLE:
+        if wording.status == USABLE and not wording.injection_flags:
             yield wording
 
 

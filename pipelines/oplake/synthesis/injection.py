@@ -1,7 +1,7 @@
 """Text that came from outside, in a prompt: fenced as data, and flagged where it looks like instructions.
 
 Flags are a hint for people: the text is processed all the same. What protects is that nothing which a model says is
-done but validated answers and read-only queries.
+done but validated answers and read-only queries. Agents obey what a playbook says, so there a flag keeps a text out.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ PATTERNS: Mapping[str, re.Pattern[str]] = MappingProxyType(
 """Structural patterns of texts that want to be obeyed, by the name of their flag."""
 
 
-def flags(text: str) -> tuple[str, ...]:
+def injection_flags(text: str) -> list[str]:
     """The patterns that a text shows, in the order of `PATTERNS`."""
-    return tuple(name for name, pattern in PATTERNS.items() if pattern.search(text))
+    return [name for name, pattern in PATTERNS.items() if pattern.search(text)]
 
 
 def flags_of(facts: Any) -> tuple[str, ...]:
     """The patterns that any text among facts shows."""
-    found = {flag for text in texts_of(facts) for flag in flags(text)}
+    found = {flag for text in texts_of(facts) for flag in injection_flags(text)}
     return tuple(name for name in PATTERNS if name in found)
 
 

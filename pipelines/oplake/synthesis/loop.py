@@ -32,7 +32,7 @@ from oplake.synthesis.calls import Calls, Made, Purpose
 from oplake.synthesis.client import Client
 from oplake.synthesis.errors import OverBudget, SynthesisError
 from oplake.synthesis.extractive import NAME as EXTRACTIVE
-from oplake.synthesis.injection import fenced, flags, flags_of
+from oplake.synthesis.injection import fenced, flags_of, injection_flags
 from oplake.synthesis.prompts import render, version_of
 from oplake.synthesis.query import Query, pin
 from oplake.synthesis.session import DELIVERED, Result, Session, due_notes, read_session, told_at_start
@@ -362,7 +362,7 @@ class _Work:
             evidence = f"q{turn}.{number}"
             if kept.is_ok:
                 self._results[evidence] = kept
-            found = flags(text)
+            found = injection_flags(text)
             if found:
                 self._flags |= set(found)
                 names = ", ".join(found)
