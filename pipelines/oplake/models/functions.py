@@ -2,8 +2,8 @@
 
 A model calls one by name, `unnest(f(list(...)))`, and stays a model: what it reads, its columns, when it is stale and
 how it is checked and documented are told by its file, as of any other. The functions themselves are plain, take and
-give plain values, and stand where they belong, mostly in `oplake.learning`; here is only what DuckDB has to know of them. Since a model that
-calls one is not SQL alone, its code version holds the sources that the result comes of.
+give plain values, and stand where they belong, mostly in `oplake.learning`; here is only what DuckDB has to know of
+them. Since a model that calls one is not SQL alone, its code version holds the sources that the result comes of.
 """
 
 from __future__ import annotations
