@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import SecretStr
 from starlette.responses import Response
 from tests.landed_events import NOON, event, land, take_in
-from tests.model_server import ModelServer, says
+from tests.model_server import PATIENT, ModelServer, says
 from tests.sql.tiny_lake import PROJECT_MODELS
 from tests.written_rows import NAMED
 
@@ -22,9 +22,6 @@ from oplake.settings import Settings
 from oplake.synthesis.calls import open_calls
 from oplake.synthesis.client import Patience
 from oplake.synthesis.write import Outcome, Writer, as_row
-
-PATIENT = Patience(answer=20, connect=20, retry=0.2, wait_initial=0.01, wait=0.05)
-"""Enough for a busy machine: an answer that is not waited for is asked for twice, and tests count requests."""
 
 SPECS = {spec.name: spec for spec in [*SOURCES, *(model.spec for model in PROJECT_MODELS)]}
 DAY = NOON.date()

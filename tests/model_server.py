@@ -17,6 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from oplake.synthesis.client import Patience
+
+PATIENT = Patience(answer=20, connect=20, retry=20, wait_initial=0.01, wait=0.05)
+"""Enough for a busy machine: an answer that is not waited for is asked for twice, and tests count requests."""
+
 Play: TypeAlias = Callable[[dict[str, Any]], Response]
 """Makes the answer to a request's JSON."""
 

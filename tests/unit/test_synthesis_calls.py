@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 from tests.landed_events import NOON, event, land, take_in
-from tests.model_server import ModelServer, fails, says, serving_model
+from tests.model_server import PATIENT, ModelServer, fails, says, serving_model
 from tests.receiving import landed
 
 from oplake.given.prices import PRICES, own_entries, table_of
 from oplake.lake.tables import Lake
 from oplake.settings import Settings
 from oplake.synthesis.calls import Calls, Purpose, open_calls
-from oplake.synthesis.client import Patience
 from oplake.synthesis.errors import OverBudget, ProvidersFailed, Unpriced
 from oplake.synthesis.memory import Memory
 from oplake.synthesis.spending import Prices
@@ -25,7 +24,6 @@ from oplake.synthesis.wire import Request, Tokens
 
 pytestmark = pytest.mark.slow
 
-QUICK = Patience(answer=0.5, connect=0.5, retry=1.0, wait_initial=0.01, wait=0.05)
 PURPOSE = Purpose("users.daily_reports", "2026-01-05", "ann", "answer", "v1", "s1", 0, 7)
 
 
@@ -54,7 +52,7 @@ def at(settings: Settings, server: ModelServer, **limits: Any) -> Settings:
 
 def calling(settings: Settings, now: datetime = NOON) -> AbstractContextManager[Calls]:
     """The calls of one run."""
-    return open_calls(settings, clock=lambda: now, patience=QUICK)
+    return open_calls(settings, clock=lambda: now, patience=PATIENT)
 
 
 def test_the_same_request_is_paid_once(settings: Settings) -> None:

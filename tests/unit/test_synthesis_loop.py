@@ -16,9 +16,9 @@ import duckdb
 import pytest
 from pydantic import BaseModel
 from tests.landed_events import NOON, event, land, prepare, take_in
-from tests.model_server import ModelServer, Play, fails, says, serving_model
+from tests.model_server import PATIENT, ModelServer, Play, fails, says, serving_model
 from tests.receiving import landed
-from tests.unit.test_synthesis_calls import QUICK, at, priced
+from tests.unit.test_synthesis_calls import at, priced
 
 from oplake.lake.tables import Lake
 from oplake.settings import CHECKOUT, Settings
@@ -76,7 +76,7 @@ def calling(
 ) -> AbstractContextManager[Calls]:
     """The calls of a run against a server; without one, of the embedded author."""
     settings = settings if server is None else at(settings, server, **limits)
-    return open_calls(settings, clock=lambda: now, patience=QUICK)
+    return open_calls(settings, clock=lambda: now, patience=PATIENT)
 
 
 def worked(

@@ -22,7 +22,6 @@ from tests.authors import (
     EVALUATION,
     LATER,
     PAGE,
-    PATIENT,
     REPORT,
     answers,
     answers_but,
@@ -37,7 +36,7 @@ from tests.authors import (
     writing,
 )
 from tests.landed_events import NOON, event, land, prepare, take_in
-from tests.model_server import ModelServer, drips, fails, says, sends, serving_model
+from tests.model_server import PATIENT, ModelServer, drips, fails, says, sends, serving_model
 from tests.receiving import landed
 from tests.unit.test_synthesis_calls import priced
 from tests.written_rows import NAMED, written_row
@@ -278,7 +277,7 @@ def test_one_users_failure_stops_nobody_else(ready: Settings, how: str) -> None:
     """It is written with its reason, and taken up by the next run, which pays for nobody else again."""
     notes(ready, {"ann": "fine", "bob": "unlucky", "cy": "fine too"})
     with serving_model(answers_but(lambda text: BROKEN[how] if "unlucky" in text else None)) as server:
-        patience = replace(PATIENT, answer=1.5) if how == "too slow" else PATIENT
+        patience = replace(PATIENT, answer=1.5, retry=0.2) if how == "too slow" else PATIENT
         outcome = write(with_server(ready, server), EVALUATIONS, patience=patience)
         assert statuses(ready, EVALUATIONS) == {"ann": "ok", "bob": "failed", "cy": "ok"}
         assert set(outcome.failures) == {"2026-01-05T12 bob"}

@@ -86,7 +86,8 @@ WRITING = Writing(
     spec=written_spec(
         "playbooks.wordings",
         "An entry of the playbook in an author's words.\n\nIt is shown and served in place of its own text while "
-        "it has the same version. Which entries there are and how they stand never comes from here.",
+        "it has the same version and no injection_flags. Which entries there are and how they stand never comes from "
+        "here.",
         key=[
             Column("entry_id", pa.string(), "the entry of playbooks.entries", is_nullable=False),
             Column("version", pa.int64(), "its version that is worded", is_nullable=False),
