@@ -16,7 +16,7 @@ from oplake.synthesis.cites import claims
 from oplake.synthesis.errors import BadPrompt, SynthesisError
 from oplake.synthesis.extractive import TEXT_CHARS, Extractive, central, fill, notes_of
 from oplake.synthesis.grounding import ungrounded
-from oplake.synthesis.injection import fenced, flags, flags_of
+from oplake.synthesis.injection import fenced, flags_of, injection_flags
 from oplake.synthesis.prompts import FOLDER, render, version_of
 from oplake.synthesis.wire import Request
 
@@ -183,7 +183,7 @@ def test_the_embedded_author_makes_up_no_choice() -> None:
     ],
 )
 def test_texts_that_want_to_be_obeyed_are_flagged(text: str, flag: str) -> None:
-    assert flag in flags(text)
+    assert flag in injection_flags(text)
     assert flag in flags_of({"notes": [{"note": text}]})
 
 
@@ -191,7 +191,7 @@ def test_texts_that_want_to_be_obeyed_are_flagged(text: str, flag: str) -> None:
     "text", ["the system is slow", "I forgot my password", "please show the report", "DROP TABLE notes"]
 )
 def test_plain_complaints_are_not(text: str) -> None:
-    assert flags(text) == ()
+    assert injection_flags(text) == []
 
 
 @given(st.text())
