@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.instance import open_instance
 from oplake.orchestration.llm import LLM
 from oplake.orchestration.partitions import days_read, key_of
-from oplake.orchestration.resources import LINEAGE, Lakehouse
 from oplake.orchestration.schedules import CRONS
 from oplake.settings import CHECKOUT, Settings
 from oplake.synthesis.tables import WRITTEN
@@ -184,22 +182,6 @@ def test_no_asset_but_synthesis_may_call_a_model(definitions: dg.Definitions) ->
 def test_resources_can_be_swapped(models: Models, settings: Settings) -> None:
     definitions = build_definitions(settings, models=models, resources={LLM: "a model"})
     assert set(definitions.get_repository_def().get_top_level_resources()) == {"lakehouse", LLM}
-
-
-def test_the_cache_of_lineage_harms_nobody(models: Models, settings: Settings) -> None:
-    """Clearing by the model's name takes the part that another process is about to put in its place away."""
-    model = next(iter(models))
-    folder = settings.dagster_home / LINEAGE
-    folder.mkdir(parents=True)
-    old, part = folder / f"{model.name}-old.json", folder / f"{model.name}-{model.code_version}.json.99999"
-    old.touch()
-    part.touch()
-    made = Lakehouse(settings).lineage(model)
-    assert (old.exists(), part.exists()) == (False, True)
-    assert Lakehouse(settings).lineage(model) == {column: [*map(tuple, of)] for column, of in made.items()}
-    shutil.rmtree(folder)
-    folder.touch()  # as a full disk or a wrong owner would: an asset must not fail for it
-    assert Lakehouse(settings).lineage(model) == made
 
 
 def test_the_records_of_a_home_keep_to_themselves(settings: Settings) -> None:

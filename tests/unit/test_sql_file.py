@@ -124,8 +124,8 @@ FROM part GROUP BY day
 """,
     )
     first, second = load(tmp_path)
-    assert first.lineage()["double"] == [("landed.events", "amount")]
-    assert second.lineage() == {
+    assert first.lineage["double"] == [("landed.events", "amount")]
+    assert second.lineage == {
         "day": [("a.events", "day")],
         "events": [("a.events", "id")],
         "total": [("a.events", "double")],

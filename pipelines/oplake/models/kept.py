@@ -1,8 +1,8 @@
 """Models as they were read, kept until anything changes on which they depend.
 
-Reading a folder of model files tokenises, parses and binds each of them, which costs every command and every run that
-Dagster starts a tenth of a second for two files. What came of it is kept, named after all that went into it: the files,
-the tables that they may read, the code that reads them and the versions of what it uses.
+Reading a folder of model files tokenises, parses and binds each of them and follows its columns, which would cost every
+command and every run that Dagster starts a tenth of a second for two files. What came of it is kept, named after all
+that went into it: the files, the tables that they may read, the code that reads them and the versions of what it uses.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def kept_models(folder: Path, sources: Iterable[TableSpec], keep: Path) -> Model
     from oplake.models.sql_file import load_models  # only now: sqlglot takes a while to load
 
     models = load_models(folder, known)
+    for model in models:
+        _ = model.lineage  # so that it is kept, too
     with contextlib.suppress(OSError):
         _write(path, models)
     return models

@@ -88,15 +88,12 @@ class Model:
             grain=self.grain,
         )
 
+    @cached_property
     def lineage(self) -> Mapping[str, list[Source]]:
         """For each column, the (table, column) pairs that its values are made from, sorted.
 
         A constant has none. Columns that only decide which rows there are (filters, join keys) are not listed.
         """
-        return self._lineage
-
-    @cached_property
-    def _lineage(self) -> Mapping[str, list[Source]]:
         from oplake.models.lineage import column_lineage  # sqlglot takes a while to load, and lineage is kept
 
         return column_lineage(self.sql, self.input_types)

@@ -62,11 +62,11 @@ def _sql_asset(model: Model, days: dg.DailyPartitionsDefinition, with_days: Coll
         last = max(built.rows_per_day, default=None)
         for day, rows in built.rows_per_day.items():
             # Lineage is the same for every day; the last one is the one that is shown.
-            lineage = lineage_metadata(lakehouse.lineage(model)) if day == last else {}
+            lineage = lineage_metadata(model.lineage) if day == last else {}
             context.add_asset_metadata({**row_counts(rows, total), **lineage}, partition_key=day.isoformat())
         metadata: dict[str, Any] = {"delta_version": built.version, "seconds": round(built.seconds, 3)}
         if start is None:
-            metadata |= {"dagster/row_count": total, **lineage_metadata(lakehouse.lineage(model))}
+            metadata |= {"dagster/row_count": total, **lineage_metadata(model.lineage)}
         return dg.MaterializeResult(
             metadata=metadata,
             check_results=[

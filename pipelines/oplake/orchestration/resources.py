@@ -7,9 +7,8 @@ one whose process died.
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import dagster as dg
-import msgspec
 
 from oplake.lake.engine import engine
 from oplake.lake.ledger import ARRIVALS, check_landed, publish_arrivals
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from oplake.lake.upkeep import UpkeepReport
     from oplake.models.build import Built
     from oplake.models.checks import Finding
-    from oplake.models.lineage import Source
     from oplake.models.model import Model
 
 T = TypeVar("T")
@@ -51,9 +48,6 @@ LAKEHOUSE = "lakehouse"
 ALIVE = "alive"
 """Folder below DAGSTER_HOME with a lock for each run that is being carried out."""
 
-
-LINEAGE = "lineage"
-"""Folder below DAGSTER_HOME with the column lineage of each model; a cache."""
 
 PAUSE = 0.2  # seconds between attempts; to ask costs a file lock
 PATIENCE = 600.0  # seconds; a backlog of a million events is taken in well before
@@ -168,22 +162,6 @@ class Lakehouse:
         (given,) = (each for each in given_tables(self.settings) if each.name == name)
         return write(self.lake, given)
 
-    def lineage(self, model: Model) -> Mapping[str, Sequence[Source]]:
-        """From which columns each column of a model is made.
-
-        Working it out takes a quarter of a second for a large model, and it changes with the SQL alone: it is kept.
-        """
-        path = self.settings.dagster_home / LINEAGE / f"{model.name}-{model.code_version}.json"
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=dict[str, list[tuple[str, str]]])
-        except (OSError, msgspec.DecodeError):
-            lineage = model.lineage()
-        try:
-            _keep(path, msgspec.json.encode(lineage), instead_of=f"{model.name}-*.json")
-        except OSError as error:  # a table is worth more than its cached lineage
-            log.warning("the lineage of %s cannot be kept: %s", model.name, error)
-        return lineage
-
     def check(self, model: Model, start: date | None, stop: date | None) -> list[Finding]:
         """Look whether the days made are as the model's file says that they are."""
         from oplake.models.checks import evaluate_checks
@@ -202,17 +180,6 @@ class Lakehouse:
         republish(self.settings, self.lake)
         self.has_written = False
         return rows
-
-
-def _keep(path: Path, content: bytes, *, instead_of: str) -> None:
-    """Write a file of a cache, and then drop its older ones; never the parts that other processes are writing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)
-    for old in path.parent.glob(instead_of):
-        if old != path:
-            old.unlink(missing_ok=True)
 
 
 def _patiently(work: Callable[[], T]) -> T:

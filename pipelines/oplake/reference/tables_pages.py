@@ -109,7 +109,7 @@ def _columns_table(spec: TableSpec, model: Model | None) -> str:
             ["column", "type", "meaning"],
             [[f"`{c.name}`", type_name(c.type), c.description] for c in spec.columns],
         )
-    lineage = model.lineage()
+    lineage = model.lineage
     return table(
         ["column", "type", "meaning", "made from"],
         [
