@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser, sync_playwright
 
 from oplake.lake.tables import Lake
+from oplake.orchestration.work import KEPT, our_models
 from oplake.settings import Settings
 
 RunOplake = Callable[..., subprocess.CompletedProcess[str]]
@@ -59,10 +61,27 @@ def lake(settings: Settings) -> Lake:
 
 
 @pytest.fixture(scope="session")
-def oplake() -> RunOplake:
-    """Run the command in a process of its own, as a person would: `oplake(home, "run")`. Any exit code returns."""
+def models_home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home in which nothing is but the models as they were read, once for all processes."""
+    with _shared(tmp_path_factory, "models") as (folder, is_made):
+        settings = Settings(home=folder)
+        if not is_made:
+            folder.mkdir()
+            our_models(settings)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def oplake(models_home: Settings) -> RunOplake:
+    """Run the command in a process of its own, as a person would: `oplake(home, "run")`. Any exit code returns.
+
+    A home that is there gets the models as they were read, which would take each command's first run three seconds.
+    """
 
     def run(home: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        kept = Settings(home=home).dagster_home / KEPT
+        if os.access(home, os.W_OK) and not kept.exists():
+            shutil.copytree(models_home.dagster_home / KEPT, kept)
         options = {"env": {**os.environ, "OPLAKE_HOME": str(home)}, "timeout": COMMAND_SECONDS} | options
         command = [sys.executable, "-m", "oplake", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, **options)
@@ -73,18 +92,25 @@ def oplake() -> RunOplake:
 @pytest.fixture(scope="session")
 def worked_home(tmp_path_factory: pytest.TempPathFactory, oplake: RunOplake) -> Path:
     """A home with two simulated days of work, ingested and computed, made once for all processes. For looking only."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    folder, made = shared / "worked", shared / "worked.made"
-    with (shared / "worked.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
+    with _shared(tmp_path_factory, "worked") as (folder, is_made):
+        if not is_made:
             for arguments in (["simulate", "--days", "2", "--rate", "40"], ["run"]):
                 done = oplake(folder, *arguments)
                 assert done.returncode == 0, done.stderr
-            made.touch()
     return folder
+
+
+@contextmanager
+def _shared(factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
+    """A folder that all processes of a run of the tests share, and whether one of them has made it; the others wait."""
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    made = shared / f"{name}.made"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared / name, made.exists()
+        made.touch()
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,6 @@ def _empty_lake() -> TemporaryDirectory[str]:
     folder = TemporaryDirectory(prefix="empty-lake-")
     settings = Settings(home=Path(folder.name))
     take_in(settings, now=NOON - timedelta(days=1))
-    settings.dagster_home.mkdir()
     our_models(settings)
     return folder
 

@@ -11,6 +11,8 @@ from oplake.models import lineage, sql_file
 from oplake.models.errors import ModelFileError
 from oplake.models.kept import SUFFIX, kept_models
 from oplake.models.model import Models
+from oplake.orchestration.work import KEPT, our_models
+from oplake.settings import Settings
 
 MODEL = """-- How many steps a day has.
 --
@@ -83,7 +85,16 @@ def test_what_is_torn_is_read_anew(folder: Path, reads: list[Path]) -> None:
     assert len(reads) == 4
 
 
-def test_nothing_is_kept_where_there_is_no_home(folder: Path, tmp_path: Path) -> None:
-    """To look at the definitions makes no folder."""
-    assert len(kept_models(folder, INGESTED, tmp_path / "no-home" / "kept")) == 1
-    assert not (tmp_path / "no-home").exists()
+@pytest.mark.slow
+def test_nothing_is_kept_where_there_is_no_home(tmp_path: Path) -> None:
+    """To look at the definitions makes no folder; the first run of a home keeps what every other one needs."""
+    models = our_models(Settings(home=tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+    home = Settings(home=tmp_path)
+    assert our_models(home) == models
+    assert len(list((home.dagster_home / KEPT).glob(f"*{SUFFIX}"))) == 1
+
+
+def test_where_nothing_can_be_kept_models_are_read(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()  # as a full disk or a wrong owner would
+    assert len(kept(folder)) == 1

@@ -24,29 +24,29 @@ DIGEST_BYTES = 32  # of the sha256 that stands before the models, so that no tor
 SUFFIX = ".models"
 
 
-def kept_models(folder: Path, sources: Iterable[TableSpec], keep: Path) -> Models:
+def kept_models(folder: Path, sources: Iterable[TableSpec], keep: Path | None) -> Models:
     """The models of a folder, read only if something has changed; see `sql_file.load_models`.
 
     Args:
         folder: Holds the model files.
         sources: The tables that models may read besides each other.
-        keep: The folder to keep them in; where it cannot be made within a folder that is there, nothing is kept.
+        keep: The folder to keep them in, made where it is not there; None to keep nothing.
 
     Raises:
         ModelFileError: At least one file is wrong.
     """
     known = list(sources)
-    path = keep / f"{_fingerprint(folder, known)}{SUFFIX}"
-    found = _read(path)
-    if found is not None:
+    path = keep / f"{_fingerprint(folder, known)}{SUFFIX}" if keep else None
+    if path and (found := _read(path)) is not None:
         return found
     from oplake.models.sql_file import load_models  # only now: sqlglot takes a while to load
 
     models = load_models(folder, known)
-    for model in models:
-        _ = model.lineage  # so that it is kept, too
-    with contextlib.suppress(OSError):
-        _write(path, models)
+    if path:
+        for model in models:
+            _ = model.lineage  # so that it is kept, too
+        with contextlib.suppress(OSError):
+            _write(path, models)
     return models
 
 
@@ -76,7 +76,7 @@ def _read(path: Path) -> Models | None:
 
 
 def _write(path: Path, models: Models) -> None:
-    path.parent.mkdir(exist_ok=True)  # within a folder that is there
+    path.parent.mkdir(parents=True, exist_ok=True)
     packed = pickle.dumps(models)
     part = path.with_name(f".{uuid4().hex}")
     part.write_bytes(sha256(packed).digest() + packed)

@@ -40,10 +40,13 @@ def open_lake(settings: Settings) -> Lake:
 def our_models(settings: Settings) -> Models:
     """The models of the checkout, or of the wheel; as they were read is kept beside Dagster's records.
 
+    Where there is no home yet nothing is kept: looking makes no folder.
+
     Raises:
         ModelFileError: A model file is wrong.
     """
-    return kept_models(sql_folder(), SOURCES, settings.dagster_home / KEPT)
+    keep = settings.dagster_home / KEPT if settings.home.is_dir() else None
+    return kept_models(sql_folder(), SOURCES, keep)
 
 
 @dataclass(frozen=True)
