@@ -18,7 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from starlette.responses import Response
+from tests.authors import EVALUATION, schema_of, with_server, write
+from tests.authors import LATER as WRITTEN_AT
 from tests.landed_events import NOON, NOW, event, everything, land, land_bytes, prepare, rows, step, take_in
+from tests.model_server import says, serving_model
 
 from oplake.lake.archive import Archive
 from oplake.lake.doctor import examine
@@ -46,6 +50,10 @@ pytestmark = pytest.mark.slow  # each makes every table of a home once or more
 
 ANN, BOB = "u-ann-of-the-tests", "u-bob"
 SAID = "the kettle in room 9 has been whistling since Tuesday"
+SHORT = "I have the gout"
+"""What Ann noted, too short to be a quotation."""
+REPORTED, CRITICISED = "The gouty porter Annabel limps [n1].", "Only one note says that Annabel limps."
+BOBS_REPORT = "He keeps the second floor in order [n1]."
 LATER = NOW + timedelta(days=1)
 
 
@@ -84,12 +92,32 @@ OTHERS = [
 ]
 
 
+def report(settings: Settings) -> None:
+    """Has an author write about Ann and Bob, and a critic about that, in words that they never said."""
+
+    def play(body: dict[str, Any]) -> Response:
+        is_hers = SHORT in str(body) or "Annabel" in str(body)
+        match schema_of(body):
+            case "MetaEvaluation":
+                return says({**EVALUATION, "consensus": REPORTED if is_hers else BOBS_REPORT})(body)
+            case "":
+                return says(CRITICISED if is_hers else "So it is.")(body)
+        return says({"score": 70, "reasons": [CRITICISED if is_hers else "so it is"]})(body)
+
+    land(settings, [event("note", "short", user_id=ANN, note=SHORT)], writer="short")
+    take_in(settings)
+    with serving_model(play) as server:
+        outcome = write(with_server(settings, server), "users.meta_evaluations")
+    assert {row["user_id"] for each in outcome.rows.values() for row in each if row["status"] == "ok"} == {ANN, BOB}
+
+
 def lived_in(settings: Settings) -> SegmentWriter:
     """Everywhere something of Ann: archive, sealed, torn and open segments, rejects, replays, spool, old versions."""
     land(settings, [*ANNS, *OTHERS])
-    take_in(settings)
-    rebuild(settings, now=NOW)
-    upkeep(settings, now=NOW)
+    report(settings)
+    take_in(settings, now=WRITTEN_AT)
+    rebuild(settings, now=WRITTEN_AT)
+    upkeep(settings, now=WRITTEN_AT)
     assert Archive(settings.archive).entries()
     conflict = event("note", f"note-{ANN}", user_id=ANN, note=f"{SAID}, and Wednesday")
     doors = reject(f'{{"kind":"note","user_id":"{ANN}","note":"{SAID}"}}'.encode(), reason="r", origin="http", line=0,
@@ -131,7 +159,8 @@ def unpacked(home: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def traces(home: Path) -> list[Path]:
-    needles = re.compile(b"|".join((ANN.encode(), SAID.encode(), ANN.encode("utf-16-le"), b"chat-1")))
+    words = (ANN, SAID, SHORT, REPORTED, CRITICISED, "Annabel", "chat-1")
+    needles = re.compile(b"|".join((*(re.escape(each).encode() for each in words), ANN.encode("utf-16-le"))))
     return sorted({path for path, data in unpacked(home) if needles.search(data)})
 
 
@@ -145,6 +174,8 @@ def test_no_byte_of_a_home_tells_of_a_person_any_more(settings: Settings) -> Non
     assert {"landing", "lake", "spool", "dagster", "export.json"} <= kinds, "the search finds them everywhere before"
     before = everything(settings)
     made = {name for name in Lake(settings.lake).names() if rows(settings, name)}
+    reported = rows(settings, "users.meta_evaluations")
+    assert {row["consensus"]: row["user_id"] for row in reported} == {REPORTED: ANN, BOBS_REPORT: BOB}
 
     done = forgotten(settings)
 
@@ -164,6 +195,12 @@ def test_no_byte_of_a_home_tells_of_a_person_any_more(settings: Settings) -> Non
     assert len(after["landed.steps"]) == len(before["landed.steps"]) == 5
     assert after["landed.rejects"] == [] == list_rejects(settings)
     assert after["landed.replays"] == []
+    # So is what was written about them.
+    assert rows(settings, "users.meta_evaluations") == [row for row in reported if row["user_id"] == BOB]
+    [bobs] = [row["session_id"] for row in reported if row["user_id"] == BOB]
+    for name in ("landed.turns", "landed.session_events"):
+        [had, has] = [[row["event_id"] for row in each[name] if row["session_id"] == bobs] for each in (before, after)]
+        assert had == has != []
     # The lake is whole: nothing is left to make, and landing alone makes the same tables.
     assert made - {"landed.replays", "landed.rejects"} <= {*Lake(settings.lake).names()}
     work = find_work(settings, our_models(settings), now=LATER)

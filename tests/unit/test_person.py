@@ -80,6 +80,32 @@ def test_what_synthesis_wrote_about_them_goes_by_its_detail() -> None:
     assert ann.judge(bobs, "s", 0) == bobs
 
 
+def asked(event_id: str, user: str | None, session: object) -> bytes:
+    """A call of a model about somebody; it keeps its session among what no field is for."""
+    told = {"asset": "a", "partition": "p", "step": "answer", "provider": "p", "model": "m", "prompt_hash": "h"}
+    told |= {"prompt_version": "v", "status": "ok", "source": "oplake.synthesis"}
+    return event("llm_call", event_id, user_id=user, session_id=session, turn_index=0, **told)
+
+
+def written(event_id: str, user: str | None, session: str) -> list[bytes]:
+    """What lands of an author's session about somebody: only the call says about whom."""
+    said = {"user_message": "Write about the notes below: [n1] gout", "response": "Gouty."}
+    return [
+        asked(f"{event_id}-call", user, session),
+        turn(f"{event_id}-turn", session, user=None, source="oplake.synthesis", **said),
+        in_session("session_event", session, source="oplake.synthesis"),
+        in_session("tool_call", session, source="oplake.synthesis"),
+    ]
+
+
+def test_sessions_of_an_author_are_whose_their_calls_say() -> None:
+    """The words about them stand in turns and events that name nobody; prompts are no quotes, for all share them."""
+    anns, bobs, teams = written("1", ANN, "a/1"), written("2", "u-bob", "a/2"), written("3", None, "a/3")
+    ann = person(*anns, *bobs, *teams, asked("4", ANN, ["no session"]))
+    assert [ann.judge(line, "s", 0) for line in anns] == [None] * 4
+    assert [ann.judge(line, "s", 0) for line in [*bobs, *teams]] == [*bobs, *teams]
+
+
 def span(event_id: str, trace: str, **attributes: str) -> bytes:
     return event(
         "span",

@@ -82,6 +82,7 @@ class _Head(msgspec.Struct):
     reject_id: str | None = None
     raw_encoding: str = ""
     detail: msgspec.Raw = msgspec.Raw(b"{}")
+    extra: msgspec.Raw = msgspec.Raw(b"{}")
     attributes: msgspec.Raw = msgspec.Raw(b"{}")
     resource: msgspec.Raw = msgspec.Raw(b"{}")
     raw: msgspec.Raw = msgspec.Raw(b'""')
@@ -126,7 +127,12 @@ class Search:
                 self._users.setdefault(head.trace_id, set()).add(user)
             if session:
                 self._sessions.setdefault(head.trace_id, set()).add(session)
-        if head.kind in {"turn", "span"} and session and user:
+        if (
+            head.kind == "llm_call"
+        ):  # turns and events of our own author name nobody: whom they are about, its calls say
+            told = _object(head.extra).get("session_id") if head.source == SYNTHESIS else None
+            session = next(_texts([told]), None)
+        if head.kind in {"turn", "span", "llm_call"} and session and user:
             if user == self._user:
                 self._mine.setdefault(session, set()).update([] if head.turn_index is None else [head.turn_index])
             else:
@@ -191,7 +197,7 @@ class Person:
             return UNUSABLE
         if head.kind == "reject":
             self.known.rejects.add(head.event_id)
-        if head.kind in _SAID:
+        if head.kind in _SAID and head.source != SYNTHESIS:  # a prompt is mostly words that stand in all prompts
             text = msgspec.json.decode(line).get(_SAID[head.kind])
             if isinstance(text, str) and len(text) >= QUOTE_CHARS:
                 self.known.said.add(text)
