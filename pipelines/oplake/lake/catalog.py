@@ -8,10 +8,6 @@ kept (`OPLAKE_VACUUM_AFTER`). To see what is new, connect again or call `refresh
 from __future__ import annotations
 
 import difflib
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -22,6 +18,7 @@ import duckdb
 from oplake.lake.errors import FilesBroken, LakeError, LogBroken, TableMissing, VersionMissing
 from oplake.lake.spec import TableSpec, check_name, duckdb_type, literal, quoted
 from oplake.lake.tables import Lake
+from oplake.lake.turns import only_one
 from oplake.settings import Settings
 
 _ROOT = "oplake_lake"  # the variable of a connection that remembers which lake its views read
@@ -108,7 +105,7 @@ def publish_views(settings: Settings, lake: Lake | None = None) -> Path:
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     building = settings.views.with_name(settings.views.name + ".building")
-    with _only_one(settings.views.with_name(settings.views.name + ".lock")):
+    with only_one(settings.views.with_name(settings.views.name + ".lock")):
         for leftover in (building, building.with_name(building.name + ".wal")):
             leftover.unlink(missing_ok=True)
         with duckdb.connect(str(building), config=_config(settings)) as connection:
@@ -267,14 +264,3 @@ def _config(settings: Settings) -> dict[str, str | bool | int | float | list[str
         "threads": settings.duckdb_threads,
         "temp_directory": str(spill),
     }
-
-
-@contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Wait for whoever holds the lock; the kernel frees it when its holder dies."""
-    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -1,14 +1,16 @@
-"""What is wrong with landing, the tables and the views, in words, and the way out of it.
+"""What is wrong with landing, the tables, the views and Dagster's records, in words, and the way out of it.
 
 Everything is read and compared: the bytes of landing with their checksums, what was taken in with what there is, what
-the logs say with what the files hold, and the views with the tables. Nothing is changed, not even to repair it.
+the logs say with what the files hold, and the views with the tables. Of Dagster's records it is only looked whether
+they can be opened. Nothing is changed, not even to repair it.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -40,6 +42,7 @@ BACKUP = "restore it from a backup"
 LOST = f"{BACKUP}; without one, {GO_ON}"
 RENEW = "oplake upkeep publishes fresh ones"
 RELIST = "oplake upkeep lists it again"
+RECORDS_LOST = "stop oplake ui and move it away: Dagster shows some earlier runs no more, and no table is lost"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def examine(settings: Settings) -> list[Finding]:
     findings += _guarded(_examine_missing, lake, rows, gone)
     findings += _guarded(_examine_counts, settings, lake, rows, gone)
     findings += _guarded(_examine_views, settings, lake, rows, gone)
+    findings += _guarded(_examine_records, settings)
     order = ("error", "warning", "note")
     return sorted(findings, key=lambda finding: order.index(finding.severity))
 
@@ -383,3 +387,19 @@ def _examine_views(settings: Settings, lake: Lake, rows: Mapping[str, int], gone
         for name in sorted(shown.keys() - set(lake.names()) - set(gone)):
             if not name.startswith("main."):
                 yield Finding("warning", f"view {name} is of a table that is no more", where, RENEW)
+
+
+def _examine_records(settings: Settings) -> Iterator[Finding]:
+    """Dagster's databases."""
+    for path in sorted(settings.dagster_home.rglob("*.db")):
+        try:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+                (stamps,) = connection.execute("SELECT count(*) FROM alembic_version").fetchone()
+        except sqlite3.OperationalError:  # it is being made, or written just now
+            continue
+        except sqlite3.DatabaseError as error:
+            yield Finding("error", f"Dagster cannot read what it wrote of its runs: {error}", str(path), RECORDS_LOST)
+            continue
+        if stamps > 1:
+            what = "two processes made Dagster's records at once, and none can open them now"
+            yield Finding("error", what, str(path), "oplake run puts them right")

@@ -7,6 +7,10 @@ per database, leaves it to SQLite when to wait for the disk (`synchronous = NORM
 time of a small run. What is stored is the same. After a power cut the last events of a run may be missing from these
 records; the lake, which is what counts, does not read them.
 
+Dagster makes its databases without a lock: of two processes that open a new home at once, one takes what the other has
+half made for tables of an old version, notes that beside the present one, and nobody can open them any more. Here they
+take turns, and such a note is removed again.
+
 `dagster.yaml` names `Storage`; the webserver, the daemon and every run load it from there.
 """
 
@@ -26,12 +30,13 @@ from uuid import uuid4
 from dagster._core.event_api import EventHandlerFn
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
     SqliteEventLogStorage,
     SqliteEventLogStorageWatchdog,
 )
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite import LAST_KNOWN_STAMPED_SQLITE_ALEMBIC_REVISION, SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import (
     DagsterSqliteStorage,
     _event_logs_directory,
@@ -46,8 +51,13 @@ from sqlalchemy.pool import QueuePool
 from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
 
+from oplake.lake.turns import only_one
+
 ENGINES_KEPT = 16
 """The webserver reads the logs of many runs, each in a file of its own; a process that writes needs two."""
+
+OPENING = "opening.lock"
+"""File beside the databases, for the lock of whoever opens them."""
 
 
 class _Engines:
@@ -107,6 +117,21 @@ def _begin_with(blank: Path, path: Path) -> None:
     with suppress(FileExistsError):  # another process was first
         os.link(part, path)
     part.unlink()
+
+
+def _drop_second_stamp(path: Path) -> None:
+    """Remove the note of an old version beside another one: the tables were made for the other, as a whole."""
+    if not path.exists():
+        return
+    with closing(sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_SECONDS)) as connection:
+        try:
+            stamps = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        except sqlite3.OperationalError:  # whoever was making it died before it had that table
+            return
+        if len(stamps) > 1:
+            old = (LAST_KNOWN_STAMPED_SQLITE_ALEMBIC_REVISION,)
+            connection.execute("DELETE FROM alembic_version WHERE version_num = ?", old)
+            connection.commit()
 
 
 class _Watch(SqliteEventLogStorageWatchdog):
@@ -197,9 +222,14 @@ class Storage(DagsterSqliteStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self.base_dir = base_dir
-        self._run_storage = Runs.from_local(_runs_directory(base_dir))
-        self._event_log_storage = EventLog(_event_logs_directory(base_dir))
-        self._schedule_storage = SqliteScheduleStorage.from_local(_schedule_directory(base_dir))
+        runs, events = _runs_directory(base_dir), _event_logs_directory(base_dir)
+        schedules = _schedule_directory(base_dir)
+        with only_one(Path(base_dir) / OPENING):
+            for folder, name in ((runs, "runs"), (events, INDEX_SHARD_NAME), (schedules, "schedules")):
+                _drop_second_stamp(Path(folder) / f"{name}.db")
+            self._run_storage = Runs.from_local(runs)
+            self._event_log_storage = EventLog(events)
+            self._schedule_storage = SqliteScheduleStorage.from_local(schedules)
         self._inst_data = inst_data
         # Not our parent's __init__: it would open its own records beside ours.
         DagsterStorage.__init__(self)  # type: ignore[no-untyped-call,arg-type]
