@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.importing import bodies, landed
 
+from oplake.events import SYNTHESIS
 from oplake.landing.importers import Imported, NotImportable, Place, jsonl
 from oplake.landing.importers.jsonl import BadMap, Rule, import_jsonl, parse_map
 from oplake.landing.writer import SegmentWriter
@@ -364,3 +365,14 @@ def test_a_map_that_does_not_fit_is_refused_before_anything_is_read(
     with pytest.raises(BadMap, match=complaint):
         imported(tmp_path, lines(NOTE), maps=maps, kind=kind)
     assert landed(tmp_path) == []
+
+
+@pytest.mark.parametrize("maps", [(), ("source=source", "user_id=user_id", "note=note", "ts=ts")])
+def test_nobody_speaks_as_our_own_author(tmp_path: Path, maps: tuple[str, ...]) -> None:
+    """What it lands is its cache and its reports: a line of a file would be served as an answer that was paid for."""
+    content = lines(NOTE, {**NOTE, "source": SYNTHESIS}, NOTE)
+    done, events = imported(tmp_path, content, maps=maps, kind="note")
+    assert (done.taken, done.rejected) == (2, 1)
+    assert done.first_rejects[0].place.line == 2
+    assert f"the source {SYNTHESIS} is oplake's own" in done.first_rejects[0].reason
+    assert [each["kind"] for each in events] == ["note", "reject", "note"]

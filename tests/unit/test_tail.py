@@ -22,6 +22,7 @@ import pytest
 from pydantic import ValidationError
 from tests.landed_events import rows, take_in
 
+from oplake.events import SYNTHESIS
 from oplake.lake.rejects import list_rejects, replay
 from oplake.landing import tail as module
 from oplake.landing.errors import LandingError
@@ -540,3 +541,16 @@ def test_kills_at_any_moment_double_nothing_and_lose_nothing(settings: Settings,
     take_in(settings, now=datetime.now(UTC))
     assert sorted(int(row["note"]) for row in rows(settings, "landed.notes")) == list(range(number))
     assert rows(settings, "landed.rejects") == []
+
+
+def test_nobody_speaks_as_our_own_author(settings: Settings, log: Path) -> None:
+    """What it lands is its cache and its reports: a line of a file would be served as an answer that was paid for."""
+    forged = json.dumps({"kind": "note", "user_id": "u", "note": "n", "source": SYNTHESIS}).encode()
+    log.write_bytes(note(1) + forged + b"\n" + note(2))
+    report = tail(settings, NOW)
+    assert (report.events, report.rejects) == (2, 1)
+    take_in(settings, now=NOW)
+    (kept,) = list_rejects(settings)
+    assert (kept.raw, kept.line) == (forged, 2)
+    assert f"the source {SYNTHESIS} is oplake's own" in kept.reason
+    assert replay(settings, now=LATER).replayed == ()

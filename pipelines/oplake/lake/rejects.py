@@ -21,7 +21,7 @@ from oplake.lake.ingest import CONFLICT
 from oplake.lake.landed import LANDED
 from oplake.lake.tables import Lake
 from oplake.landing import tail
-from oplake.landing.accept import REJECT_BYTES, accept, place_id
+from oplake.landing.accept import REJECT_BYTES, accept, accept_foreign, place_id
 from oplake.landing.errors import Unusable
 from oplake.landing.importers import is_of_file
 from oplake.landing.writer import SegmentWriter
@@ -141,7 +141,7 @@ def _again(rejected: RejectedLine) -> list[bytes]:
     if is_of_file(rejected.origin):
         # Without the file there is no map, no place to date it by and no identity that another import would give it.
         try:
-            event, line = accept(rejected.raw, received_at=received_at, is_live=False)
+            event, line = accept_foreign(rejected.raw, received_at=received_at, is_live=False)
         except Unusable as error:
             raise Unusable(
                 "it came from a file and is not whole without it: import that again with other options, or this line "
@@ -154,7 +154,7 @@ def _again(rejected: RejectedLine) -> list[bytes]:
         )
         return [*_told(rejected, *events[0]), *(each.line for each in events[1:])]
     event_id = place_id(rejected.origin, rejected.byte_offset)  # should it have none
-    event, line = accept(rejected.raw, received_at=received_at, event_id=event_id)
+    event, line = accept_foreign(rejected.raw, received_at=received_at, event_id=event_id)
     return _told(rejected, event, line)
 
 

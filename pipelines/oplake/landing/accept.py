@@ -76,6 +76,19 @@ def accept(
     return Accepted(*shape(decode(raw), received_at, clock, event_id, is_python=False))
 
 
+def accept_foreign(
+    raw: bytes | Mapping[str, Any], *, received_at: datetime, is_live: bool = True, event_id: str | None = None
+) -> Accepted:
+    """As `accept`, for what somebody else says: under the source of our own author it is `Unusable`."""
+    return _foreign(accept(raw, received_at=received_at, is_live=is_live, event_id=event_id))
+
+
+def _foreign(accepted: Accepted) -> Accepted:
+    if accepted.event.source == events.SYNTHESIS:  # it would be read back as an answer that was paid for
+        raise Unusable(f"the source {events.SYNTHESIS} is oplake's own; say who you are")
+    return accepted
+
+
 def accept_batch(
     raws: Sequence[bytes],
     *,
@@ -83,7 +96,7 @@ def accept_batch(
     is_live: bool = True,
     event_ids: Sequence[str | None] | None = None,
 ) -> list[Accepted | Unusable]:
-    """Makes events of JSON that came in together: what `accept` makes of each, in their order.
+    """Makes events of JSON that came in together: what `accept_foreign` makes of each, in their order.
 
     One that cannot be an event is `Unusable` among the others, and does not stop them.
 
@@ -98,13 +111,11 @@ def accept_batch(
     clock: Clock = "live" if is_live else "history"
     outcomes: list[Accepted | Unusable] = []
     for chunk in _chunks(raws):
-        for place, accepted in enumerate(_plain_batch(chunk, received_at, clock), start=len(outcomes)):
-            if accepted is not None:
-                outcomes.append(accepted)
-                continue
+        for place, short in enumerate(_plain_batch(chunk, received_at, clock), start=len(outcomes)):
             event_id = None if event_ids is None else event_ids[place]
             try:
-                outcomes.append(accept(raws[place], received_at=received_at, is_live=is_live, event_id=event_id))
+                accepted = short or accept(raws[place], received_at=received_at, is_live=is_live, event_id=event_id)
+                outcomes.append(_foreign(accepted))
             except Unusable as error:
                 outcomes.append(error)
     return outcomes

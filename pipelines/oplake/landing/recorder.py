@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import msgspec
 
 from oplake import events
-from oplake.landing.accept import Accepted, accept
+from oplake.landing.accept import Accepted, accept_foreign
 from oplake.landing.actions import Action, Open, OpenActions, held
 from oplake.landing.disk import OS_DISK, Disk
 from oplake.landing.errors import LandingError
@@ -534,11 +534,11 @@ def describe(error: BaseException) -> str:
 
 def _accepted(event: dict[str, Any], now: datetime) -> Accepted:
     try:
-        return accept(event, received_at=now)
+        return accept_foreign(event, received_at=now)
     except LandingError:
         raise
     except Exception:  # noqa: BLE001  # a value failed when it was looked into, or another thread changed it just then
-        return accept(as_json(event), received_at=now)
+        return accept_foreign(as_json(event), received_at=now)
 
 
 def _name(given: Any) -> str:

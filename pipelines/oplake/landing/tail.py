@@ -35,7 +35,7 @@ import msgspec
 from msgspec import structs
 
 from oplake.events import encoder
-from oplake.landing.accept import REJECT_BYTES, Accepted, accept, place_id, reject
+from oplake.landing.accept import REJECT_BYTES, Accepted, accept_foreign, place_id, reject
 from oplake.landing.disk import OS_DISK
 from oplake.landing.errors import LandingError, Unusable
 from oplake.landing.importers import as_time
@@ -188,9 +188,9 @@ def read_line(raw: bytes, *, origin: str, byte_offset: int, received_at: datetim
 
 def _accept(raw: bytes, received_at: datetime, event_id: str) -> Accepted:
     """As a live event, but for old ones: a file may have been lying there for years, but not since tomorrow."""
-    accepted = accept(raw, received_at=received_at, event_id=event_id)
+    accepted = accept_foreign(raw, received_at=received_at, event_id=event_id)
     if accepted.event.ts_suspect and accepted.event.ts < received_at:
-        return accept(raw, received_at=received_at, event_id=event_id, is_live=False)
+        return accept_foreign(raw, received_at=received_at, event_id=event_id, is_live=False)
     return accepted
 
 

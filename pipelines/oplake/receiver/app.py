@@ -29,7 +29,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oplake.events import encoder
-from oplake.landing.accept import REJECT_BYTES, accept, reject
+from oplake.landing.accept import REJECT_BYTES, accept_foreign, reject
 from oplake.landing.disk import OS_DISK, Disk
 from oplake.landing.errors import LandingError, Unusable
 from oplake.landing.identity import new_id
@@ -194,7 +194,7 @@ def _land_event(door: Door, body: bytes) -> Response:
     now = door.clock()
     try:
         fields = {"event_id": new_id(), **operation(decode(body))}
-        accepted = accept(encoder.encode(fields), received_at=now)
+        accepted = accept_foreign(encoder.encode(fields), received_at=now)
     except Unusable as error:
         door.land([reject(body, reason=error.reason, origin="POST /event", line=1, byte_offset=0, received_at=now)])
         return _json({"accepted": False, "error": error.reason}, 400)

@@ -16,9 +16,7 @@ from typing import overload
 
 import msgspec
 
-from oplake.events import SYNTHESIS
 from oplake.landing.accept import Accepted, accept_batch, place_id, reject
-from oplake.landing.errors import Unusable
 from oplake.receiver.door import Door
 from oplake.receiver.errors import Refused
 from oplake.receiver.limits import Limits
@@ -143,26 +141,16 @@ def _accepted(batch: Batch, start: int, rejects: list[Rejected], received_at: da
     made: list[Accepted] = []
     outcomes = accept_batch(raws, received_at=received_at, event_ids=_Ids(batch, start, start + len(raws)))
     for place, outcome in enumerate(outcomes, start):
-        reason = _reason_against(outcome)
-        if reason is not None:
-            line = batch.lines[place]
-            rejects.append(Rejected(line, reason))
-            raw, offset = batch.raws[place], batch.offsets[place]
-            made.append(
-                reject(raw, reason=reason, origin=batch.origin, line=line, byte_offset=offset, received_at=received_at)
-            )
-        elif isinstance(outcome, Accepted):
+        if isinstance(outcome, Accepted):
             made.append(outcome)
+            continue
+        line, reason = batch.lines[place], outcome.reason
+        rejects.append(Rejected(line, reason))
+        raw, offset = batch.raws[place], batch.offsets[place]
+        made.append(
+            reject(raw, reason=reason, origin=batch.origin, line=line, byte_offset=offset, received_at=received_at)
+        )
     return made
-
-
-def _reason_against(outcome: Accepted | Unusable) -> str | None:
-    """Why an event does not land; None if it does."""
-    if isinstance(outcome, Unusable):
-        return outcome.reason
-    if outcome.event.source == SYNTHESIS:  # it would be read back as an answer that was paid for
-        return f"the source {SYNTHESIS} is oplake's own; say who you are"
-    return None
 
 
 def _of_array(text: bytes, limits: Limits) -> list[bytes]:
