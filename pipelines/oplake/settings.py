@@ -56,7 +56,10 @@ class Settings(BaseSettings):
         default=None, description="What clients of `oplake serve` must send; needed on any address but loopback."
     )
     reports_kept: timedelta = Field(
-        default=timedelta(days=90), ge=timedelta(days=1), description="Written reports of older days are removed."
+        default=timedelta(days=90),
+        ge=timedelta(days=1),
+        description="Reports and evaluations of older days are removed. Plans, error analyses and wordings stay: other "
+        "tables are made of them.",
     )
     notes_kept: timedelta | None = Field(
         default=None,

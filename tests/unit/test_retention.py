@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import zstandard
+from tests.authors import put, write
 from tests.landed_events import NOON, event, everything, land, prepare, rows, take_in
+from tests.written_rows import written_row
 
 from oplake.lake.doctor import examine
 from oplake.lake.errors import LakeError
@@ -28,6 +30,7 @@ from oplake.orchestration.run import run
 from oplake.orchestration.staleness import stale
 from oplake.orchestration.work import find_stale, find_work, our_models
 from oplake.settings import Settings
+from oplake.synthesis.tables import WRITTEN, meta_plans
 
 pytestmark = pytest.mark.slow  # each makes tables of a home
 
@@ -82,6 +85,29 @@ def test_reports_are_kept_ninety_days(settings: Settings, name: str) -> None:
     assert len(rows(settings, "users.other_reports")) == 5, "a table that is not listed keeps all"
     assert upkeep(settings, now=NIGHT).expired == {}
     assert [each for each in examine(settings) if each.severity == "error"] == []
+
+
+def test_nothing_is_made_of_what_goes(settings: Settings) -> None:
+    """To list plans or error analyses would be to lose stages and entries when a model is made again."""
+    readers = {(model.name, name) for model in our_models(settings) for name in model.dependencies if name in REPORTS}
+    assert readers == {("users.plan_stages", "users.daily_reports")}, "which asks only for the last day"
+    kept = Settings(home=settings.home).reports_kept.days
+    for what in WRITTEN:
+        for name, days in {**what.reads, **what.earlier}.items():
+            assert name not in REPORTS or (days is not None and -days[0] < kept)
+
+
+def test_plans_stay_as_versions(settings: Settings) -> None:
+    """A user whose last plan was long ago gets the next number, and keeps the stages of that one."""
+    long_ago = OLD.date() - timedelta(days=98)
+    stages = [meta_plans.Stage(name="ask once").model_dump()]
+    plan = written_row("users.meta_plans", long_ago, user_id="ann", version=5, stages=stages, last_updated=long_ago)
+    put(settings, "users.meta_plans", plan)
+    days = [OLD.date() - timedelta(days=n) for n in (1, 2)]
+    put(settings, REPORTS[0], *(written_row(REPORTS[0], day, user_id="ann", trajectory="stable") for day in days))
+    assert upkeep(settings, now=OLD).expired == {}
+    outcome = write(settings, "users.meta_plans", OLD.date(), now=OLD + timedelta(days=1))
+    assert [row["version"] for row in outcome.rows[OLD.date()]] == [6]
 
 
 def test_how_long_reports_are_kept_is_a_setting(settings: Settings) -> None:

@@ -30,14 +30,12 @@ from oplake.landing.rewrite import is_touched, mend, rewrite
 from oplake.landing.segments import segments
 from oplake.settings import Settings
 
-REPORTS = (
-    "users.daily_reports",
-    "users.meta_evaluations",
-    "users.meta_plans",
-    "operations.error_analyses",
-    "lake.daily_report",
-)
-"""The tables of prose that `reports_kept` holds for, each partitioned by day."""
+REPORTS = ("users.daily_reports", "users.meta_evaluations", "lake.daily_report")
+"""The written tables that `reports_kept` holds for, each partitioned by day: prose that nothing is made of later on.
+
+The others stay. A plan is one of a row of versions, and users.plan_stages is made of all of them; playbooks are made of
+error analyses, and shown in their wordings.
+"""
 
 FILE = "kept_from.json"  # in landing: a rebuild has to know it
 WORK = ".expiring"  # folder of the home for what is unpacked and made beside
