@@ -45,6 +45,7 @@ from oplake.orchestration.resources import alive_folder
 from oplake.orchestration.run import run
 from oplake.orchestration.work import find_work, our_models
 from oplake.settings import Settings
+from oplake.synthesis.tables import WRITTEN
 
 pytestmark = pytest.mark.slow  # each makes every table of a home once or more
 
@@ -136,7 +137,8 @@ def lived_in(settings: Settings) -> SegmentWriter:
     live.append([step(4), turn("late", "chat-1", 1, ANN, user_message=SAID), step(5)])
     take_in(settings, now=LATER)
     with open_instance(settings) as instance:
-        for table, said in (("users.daily_reports", SAID), ("landed.notes", f"of {ANN}"), ("landed.ops", "nothing")):
+        written = [(what.name, SAID) for what in WRITTEN]
+        for table, said in (*written, ("landed.notes", f"of {ANN}"), ("landed.ops", "nothing")):
             metadata = {"words": dg.MetadataValue.md(said)}
             instance.report_runless_asset_event(dg.AssetMaterialization(key_of(table), metadata=metadata))
     return live

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from oplake.lake.retention import REPORTS
 from oplake.lake.spec import quoted
 from oplake.landing.person import Person
 from oplake.orchestration.errors import OrchestrationError
 from oplake.settings import Settings
+from oplake.synthesis.tables import WRITTEN
 
 BUSY_SECONDS = 60.0  # the daemon writes for milliseconds
 HEADER = b"SQLite format 3\0"
@@ -32,7 +32,7 @@ IN_WORDS = (
 )
 """Events that hold the messages of errors."""
 
-_REPORTS = tuple(json.dumps(name.split(".")) for name in REPORTS)  # as Dagster writes the keys of assets
+_REPORTS = tuple(json.dumps(what.name.split(".")) for what in WRITTEN)  # as Dagster writes the keys of assets
 
 
 def _listed(column: str, values: tuple[str, ...]) -> str:
