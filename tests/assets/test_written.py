@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from tests.authors import EVALUATION, answers_but, notes, schema_of, statuses, with_server
+from tests.authors import EVALUATION, answers, answers_but, notes, schema_of, statuses, with_server
 from tests.landed_events import NOON, prepare
 from tests.model_server import fails, says, serving_model
+from tests.receiving import landed
 
 from oplake.lake.tables import Lake
 from oplake.models.model import Models
@@ -66,6 +68,26 @@ def test_a_failed_user_fails_the_check_and_not_the_run(settings: Settings, model
     assert record.partition_key == "2026-01-05"
     assert (found["dagster/partition_row_count"], found["rows_written"], found["left_out"]) == (2, 2, 0)
     assert (found["calls"], found["calls_from_cache"]) == (3, 0)
+
+
+def test_the_clock_goes_on_while_tables_are_written(settings: Settings, models: Models) -> None:
+    """As in scheduled runs. When it stands no call takes time, and what midnight saw spent is of the day before."""
+    ready = prepare(settings)
+    notes(ready, {"ann": "fine"})
+    query = ("query", json.dumps({"sql": "SELECT count(*) FROM landed.notes"}))
+
+    def play(body: dict[str, Any]) -> Any:
+        is_told = any(message["role"] == "tool" for message in body["messages"])
+        return (says(None, calls=[query]) if schema_of(body) == "LakeReport" and not is_told else answers)(body)
+
+    midnight = at(7, 0)
+    with serving_model(play) as server, dg.DagsterInstance.ephemeral() as instance:
+        home, now = with_server(ready, server), midnight - timedelta(milliseconds=1)
+        write(home, now=now, tables=["lake.daily_report"], days=(DAY, DAY), instance=instance, models=models)
+    (call,) = landed(home.home, "tool_call")
+    assert call["duration_ms"] > 0
+    times = [datetime.fromisoformat(each["ts"]) for each in landed(home.home, "llm_call")]
+    assert midnight < times[0] < times[-1] < midnight + timedelta(minutes=5)
 
 
 # --- schedules -------------------------------------------------------------------------------------------------------

@@ -26,7 +26,16 @@ from oplake.orchestration.jobs import INGEST, QUIET, REFRESH, SEGMENTS, WRITE
 from oplake.orchestration.llm import LLM, ONLY_DUE, Llm
 from oplake.orchestration.partitions import keys_of, range_tags
 from oplake.orchestration.report import Failure, Made, RunReport
-from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Step, Watch, alive_folder, lakehouse_resource, publish
+from oplake.orchestration.resources import (
+    LAKEHOUSE,
+    Lakehouse,
+    Step,
+    Watch,
+    alive_folder,
+    going_on_from,
+    lakehouse_resource,
+    publish,
+)
 from oplake.orchestration.runs import bury_abandoned
 from oplake.orchestration.sensors import why
 from oplake.orchestration.staleness import Refresh, of_day, without
@@ -52,13 +61,13 @@ class _Desk:
         models: Models,
         lake: Lake,
         instance: dg.DagsterInstance,
-        now: datetime,
+        clock: Callable[[], datetime],
         watch: Watch | None,
         is_interrupted: Callable[[], bool],
         llm: Llm | None = None,
     ) -> None:
         self.settings, self.models, self.lake = settings, models, lake
-        self.instance, self.now = instance, now
+        self.instance, self._clock = instance, clock
         self._is_interrupted = is_interrupted
         self.ingested: IngestReport | None = None
         self._houses: list[Lakehouse] = []
@@ -70,7 +79,7 @@ class _Desk:
 
     def open_house(self) -> Lakehouse:
         """A lakehouse for one run."""
-        house = Lakehouse(self.settings, lambda: self.now, watch=self._before, opened=self.lake)
+        house = Lakehouse(self.settings, self._clock, watch=self._before, opened=self.lake)
         self._houses.append(house)
         return house
 
@@ -142,7 +151,7 @@ def carry_out(
     with ExitStack() as stack:
         records = instance or stack.enter_context(open_instance(settings))
         bury_abandoned(records, alive_folder(settings), now)
-        desk = _Desk(settings, models, lake, records, now, watch, stack.enter_context(watched()))
+        desk = _Desk(settings, models, lake, records, lambda: now, watch, stack.enter_context(watched()))
         runs: list[Made] = []
         refreshes = list(work.refreshes)
         try:
@@ -185,7 +194,8 @@ def carry_out_rounds(
     with ExitStack() as stack:
         records = instance or stack.enter_context(open_instance(settings))
         bury_abandoned(records, alive_folder(settings), now)
-        desk = _Desk(settings, models, lake, records, now, watch, stack.enter_context(watched()), llm)
+        clock = going_on_from(now)  # as in a scheduled run: calls take time, and what is spent is of its day
+        desk = _Desk(settings, models, lake, records, clock, watch, stack.enter_context(watched()), llm)
         try:
             also = ONLY_DUE if only_due else {}
             runs = [desk.execute(WRITE, each.tables, days=(each.start, each.stop), also=also) for each in rounds]

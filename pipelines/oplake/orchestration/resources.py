@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -67,6 +67,12 @@ Watch = Callable[[Step], None]
 def utc_now() -> datetime:
     """The present time in UTC: the clock at the gateway."""
     return datetime.now(UTC)
+
+
+def going_on_from(now: datetime) -> Callable[[], datetime]:
+    """A clock that shows a time at first, and goes on from there."""
+    began = time.monotonic()
+    return lambda: now + timedelta(seconds=time.monotonic() - began)
 
 
 @dataclass

@@ -51,7 +51,7 @@ def write(
 
     Args:
         settings: The home.
-        now: The present time; days that are not over are not written.
+        now: The present time, from which the clock of the runs goes on; days that are not over then are not written.
         tables: Only these; by default all that an author writes.
         days: First and last day; by default those that a schedule would write now.
         llm: Who writes, in place of what the settings say.
