@@ -18,6 +18,7 @@ import pyarrow as pa
 from oplake import events
 from oplake.given import GIVEN, Given, budgets, limits, prices, write
 from oplake.lake.landed import LANDED, REDACTIONS
+from oplake.lake.ledger import ARRIVALS
 from oplake.lake.spec import TableSpec, duckdb_type
 from oplake.lake.tables import Lake
 from oplake.models.build import Built, build
@@ -69,7 +70,7 @@ class TinyLake:
         self.connection.execute("SET TimeZone = 'UTC'")
         for function in FUNCTIONS:
             function.create(self.connection)
-        for spec in (*LANDED.values(), REDACTIONS):
+        for spec in (*LANDED.values(), REDACTIONS, ARRIVALS):
             self._create(spec)
         for spec in (*GIVEN, *(what.spec for what in WRITTEN), *(model.spec for model in models)):
             self._create(spec)

@@ -16,6 +16,7 @@ from tests import playbook_rows
 from tests.sql.tiny_lake import DAY, MIDNIGHT, PROJECT_MODELS, TinyLake, at, step, tool_call, turn
 from tests.written_rows import NAMED, written_row
 
+from oplake.lake.ledger import ARRIVALS
 from oplake.settings import CHECKOUT, Settings
 from oplake.synthesis.facts import Facts
 from oplake.synthesis.figures import numbers, shortened
@@ -402,12 +403,35 @@ def figure(subject: Subject, name: str) -> Any:
     return {each["name"]: each for each in subject.facts["figures"]}.get(name)
 
 
-def test_a_day_is_held_against_the_mean_of_the_days_before_that_have_a_figure(tiny: TinyLake) -> None:
-    tiny.land(*(note("ann", -24 * n) for n in (1, 1, 1, 3)), note("ann", 1))
+def series(subject: Subject, name: str) -> list[Any]:
+    return [each["value"] for each in subject.facts["series"][name]]
+
+
+def test_a_day_without_a_row_is_0_in_the_series_that_charts_are_drawn_from(tiny: TinyLake) -> None:
+    """Left out, the day before would end the chart, and its number be shown as that of the day."""
+    tiny.land(*(note("ann", -24 * n) for n in (1, 1, 1, 3)), turn("s", at(1), user_id="ann"))
+    build(tiny, "sessions.turns", "sessions.session_days")
+    (one,) = subjects(tiny, LAKE).values()
+    assert series(one, "notes of users") == [1, 0, 3, 0]
+    assert figure(one, "notes of users")["value"] == 0
+
+
+def test_a_day_is_held_against_all_days_before_on_which_the_lake_was_there(tiny: TinyLake) -> None:
+    """The mean of those that have a figure would tell of 70 failures once a week as "on the mean day before 70"."""
+    tiny.land(*(note("ann", -24 * 2) for _ in range(70)), turn("s", at(-24 * 5), user_id="ann"), note("ann", 1))
+    build(tiny, "sessions.turns", "sessions.session_days", start=DAY - 5 * ONE, stop=DAY)
     (one,) = subjects(tiny, LAKE).values()
     notes = figure(one, "notes of users")
-    assert (notes["value"], notes["week_mean"], notes["days_before"]) == (1, 2, 2)
-    assert [each["value"] for each in one.facts["series"]["notes of users"]] == [1, 3, 1]
+    assert (notes["value"], notes["week_mean"], notes["days_before"]) == (1, 14, 5)
+
+
+def test_the_lake_may_be_older_than_the_first_day_of_the_week_that_has_anything(tiny: TinyLake) -> None:
+    arrived = {"table_name": "landed.notes", "version": 1, "day": DAY - 30 * ONE, "row_count": 1, "operation": "append"}
+    tiny.append(ARRIVALS, [{"committed_at": MIDNIGHT} | arrived])
+    tiny.land(note("ann", -24), note("ann", 1))
+    (one,) = subjects(tiny, LAKE).values()
+    assert series(one, "notes of users") == [0, 0, 0, 0, 0, 0, 1, 1]
+    assert figure(one, "notes of users")["days_before"] == 7
 
 
 def test_a_rate_of_nothing_is_not_told_as_zero(tiny: TinyLake) -> None:
@@ -415,6 +439,7 @@ def test_a_rate_of_nothing_is_not_told_as_zero(tiny: TinyLake) -> None:
     tiny.land(note("ann", 1), op("o1", -24, success=True))
     build(tiny, "operations.endpoint_days", start=DAY - ONE, stop=DAY)
     (one,) = subjects(tiny, LAKE).values()
+    assert series(one, "operations") == [1, 0]
     assert figure(one, "success rate of operations") is None
     assert figure(one, "operations")["value"] == 0
     assert "success rate" not in str(one.plain)

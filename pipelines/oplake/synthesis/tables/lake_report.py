@@ -76,6 +76,9 @@ _FIGURES: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 """What is told of a day: the table that it stands in, and its value by day."""
 
+_LANDED = "SELECT min(day) AS day FROM lake.arrivals WHERE table_name LIKE 'landed.%' AND row_count > 0"
+"""The lake's first day. Tables of figures are shown with the days of a week, and cannot tell."""
+
 _PATTERNS = """
 SELECT day, kind, template, failure_count, week_before_count, is_new
 FROM operations.error_patterns
@@ -111,7 +114,7 @@ ORDER BY name
 def subjects(facts: Facts, partition: Partition, settings: Settings) -> list[Subject]:
     """The lake as a whole: one row a day, none where nothing happened."""
     day = partition.day
-    figures, series = _figures(facts, day)
+    figures, series = _figures(facts, day, settings.first_day)
     if not any(figure["value"] for figure in figures):
         return []
     patterns = [
@@ -149,29 +152,40 @@ def subjects(facts: Facts, partition: Partition, settings: Settings) -> list[Sub
     ]
 
 
-def _figures(facts: Facts, day: date) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
-    """The day's figures with the mean of the days before that have one, and all of these days for charts."""
+def _figures(facts: Facts, day: date, first_day: date) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+    """The day's figures with the mean of the days before, and all of these days for charts.
+
+    Args:
+        facts: What the lake has of the day and of those before.
+        day: The day that is told of.
+        first_day: Before this one there are no models.
+    """
+    found = {
+        name: {row["day"]: float(row["value"]) for row in facts.rows(query) if row["value"] is not None}
+        for name, (_, query) in _FIGURES.items()
+    }
+    # Nothing is 0 on a day from which the lake has nothing at all because it had not begun.
+    landed = [row["day"] for row in facts.rows(_LANDED) if row["day"]]
+    begun = max(first_day, min([*landed, *(each for values in found.values() for each in values)], default=day))
+    days = [day - timedelta(days=n) for n in range(WEEK, -1, -1)]
+    nothing = {each: 0.0 for each in days if each >= begun}
     figures: list[dict[str, Any]] = []
     series: dict[str, list[dict[str, Any]]] = {}
-    for name, (_, query) in _FIGURES.items():
-        values = {row["day"]: float(row["value"]) for row in facts.rows(query) if row["value"] is not None}
-        if name in RATES and day not in values:
+    for name, known in found.items():
+        values = known if name in RATES else nothing | known
+        if day not in values:
             continue
-        before = [values[each] for each in (day - timedelta(days=n) for n in range(1, WEEK + 1)) if each in values]
+        before = [values[each] for each in days[:-1] if each in values]
         figures.append(
             {
                 "id": f"s{len(figures) + 1}",
                 "name": name,
-                "value": _number(values.get(day, 0.0)),
+                "value": _number(values[day]),
                 "week_mean": _number(round(sum(before) / len(before), 3)) if before else None,
                 "days_before": len(before),
             }
         )
-        series[name] = [
-            {"day": each.isoformat(), "value": _number(values[each])}
-            for each in (day - timedelta(days=n) for n in range(WEEK, -1, -1))
-            if each in values
-        ]
+        series[name] = [{"day": each.isoformat(), "value": _number(values[each])} for each in days if each in values]
     return figures, series
 
 
@@ -248,5 +262,6 @@ WRITING = Writing(
         "users.daily_reports": (0, 0),
         "users.meta_plans": (0, 0),
     },
+    earlier={"lake.arrivals": None},
     max_turns=6,
 )
