@@ -39,6 +39,7 @@ DAY = date(2026, 1, 11)
 PHONE: ViewportSize = {"width": 360, "height": 700}
 HOSTILE = '<script>alert(1)</script> ![x](http://evil.example/?q=1) [y](javascript:z) `a` **b** \x1b[31m\u202e & "q"'
 FACTS = {
+    "day": "2026-01-11",
     "figures": [{"id": "s1", "name": "failures", "value": 97, "week_mean": 93.167}],
     "series": {
         "turns": [{"day": "2026-01-10", "value": 1}],
@@ -240,9 +241,42 @@ def test_what_matters_most_is_drawn_and_nothing_without_a_course() -> None:
     assert (found[1].usual, found[1].said(93.167)) == (93.167, "93.2")
     assert found[1].points[3] == (date(2026, 1, 7), None)  # a day without a value keeps its place
     assert found[1].sparkline == "▃▄▅ ▆▇██"
-    many = {"series": {f"figure {n}": FACTS["series"]["failures"] for n in range(CHARTS + 3)}}
+    many = {"day": "2026-01-11", "series": {f"figure {n}": FACTS["series"]["failures"] for n in range(CHARTS + 3)}}
     assert len(series_of(many)) == CHARTS
     assert series_of({}) == []
+
+
+def test_a_chart_ends_on_the_day_that_its_report_is_of() -> None:
+    """One that ended where the values do would show those of the day before as those of the day."""
+    days = ["2026-01-09", "2026-01-10"]
+    values = {"failures": (5, 97), "success rate": (0.5, 0.7), "retries": (0, 0)}
+    named = {
+        name: [{"day": day, "value": value} for day, value in zip(days, of, strict=True)] for name, of in values.items()
+    }
+    found = series_of({"day": "2026-01-11", "series": named})
+    assert [(each.name, each.points[-1], each.last) for each in found] == [
+        ("failures", (DAY, None), "nothing"),
+        ("success rate", (DAY, None), "nothing"),
+    ]
+    assert draw(found[:1])[0].text == "Failures from 2026-01-09 to 2026-01-11: nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "values", "shown"),
+    [
+        ("failures", (0, 1), {"0", "0.5", "1"}),
+        ("failures", (200, 400), {"0", "100", "200", "300", "400"}),
+        ("failures", (500, 2_500), {"0", "1k", "2k"}),
+        ("cost in US dollars", (0.002, 0.003), {"$0", "$0.001", "$0.002", "$0.003"}),
+        ("cost in US dollars", (1_000, 2_000), {"$0", "$500", "$1,000", "$1,500", "$2,000"}),
+    ],
+)
+def test_an_axis_names_small_values_as_people_do(name: str, values: tuple[float, float], shown: set[str]) -> None:
+    """By the prefixes of units half of one is 500m."""
+    (chart,) = draw([Series(name, ((DAY - timedelta(days=1), values[0]), (DAY, values[1])))])
+    texts = {element.text for element in ElementTree.fromstring(chart.svg).iter() if element.text}  # noqa: S314
+    assert texts - {"10", "11"} == shown
 
 
 @pytest.mark.slow

@@ -23,7 +23,12 @@ WIDTH, HEIGHT = 260, 80  # pixels: two side by side on a page, one on a phone
 COLOUR, INK = "#2f86b5", "#7c848c"  # that are seen on white and on black
 BEFORE = 0.4  # opacity of the days before
 BARS = "▁▂▃▄▅▆▇█"
-_FORMATS = {"money": "$,.2~f", "share": ".0%", "count": ",.3~s"}
+_TICKS = {
+    "money": "format(datum.value, abs(datum.value) < 1 ? '$.2~r' : '$,.2~f')",
+    "share": "format(datum.value, '.0%')",
+    "count": "format(datum.value, abs(datum.value) < 1000 ? '.3~r' : '.3~s')",
+}
+"""How values stand beside an axis, in Vega's words: thousands as 1.5k, but half of one as 0.5 and not as 500m."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Series:
     """A figure on the days up to one."""
 
     name: str
-    points: tuple[tuple[date, float | None], ...]  # without gaps, the last day last
+    points: tuple[tuple[date, float | None], ...]  # each day up to the one that is told of, which is the last
     usual: float | None = None  # the mean of the days before
 
     @property
@@ -88,18 +93,24 @@ class Chart:
 
 
 def series_of(facts: Mapping[str, Any]) -> list[Series]:
-    """The series among facts, those first that are worth most; those with less than two days show no course."""
-    named = facts.get(CHARTED) or {}
+    """The series among facts, those first that are worth most.
+
+    Those with less than two days show no course, and neither do those that are 0 throughout.
+    """
+    named = facts.get(CHARTED)
+    if not named:
+        return []
+    last = date.fromisoformat(facts["day"])
     usual = {each["name"]: each["week_mean"] for each in facts.get(FIGURES) or ()}
     names = sorted(named, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
-    return [found for name in names if (found := _series(name, named[name], usual.get(name)))][:CHARTS]
+    return [found for name in names if (found := _series(name, named[name], usual.get(name), last))][:CHARTS]
 
 
-def _series(name: str, rows: Sequence[Mapping[str, Any]], usual: float | None) -> Series | None:
+def _series(name: str, rows: Sequence[Mapping[str, Any]], usual: float | None, last: date) -> Series | None:
     values = {date.fromisoformat(row["day"]): row["value"] for row in rows}
-    if len(values) < 2:
+    if len(values) < 2 or not any(values.values()):
         return None
-    first, last = min(values), max(values)
+    first = min(values)
     days = (first + timedelta(days=n) for n in range((last - first).days + 1))
     return Series(name, tuple((day, values.get(day)) for day in days), usual)
 
@@ -116,7 +127,7 @@ def _svg(series: Series, ink: str) -> str:
     last = series.points[-1][0]
     rows = [{"day": f"{day}", "value": value, "is_last": day == last} for day, value in series.points]
     days = alt.Axis(labelExpr="slice(datum.label, 8)", labelAngle=0, grid=False)
-    values = alt.Axis(tickCount=3, format=_FORMATS[series.form])
+    values = alt.Axis(tickCount=3, labelExpr=_TICKS[series.form])
     scale = alt.Scale(domain=[0, 1]) if series.form == "share" else alt.Undefined
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X("day:O", title=None, axis=days), y=alt.Y("value:Q", title=None, axis=values, scale=scale)
