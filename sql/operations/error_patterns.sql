@@ -41,10 +41,12 @@ worked AS (
     WHERE day BETWEEN $start - 7 AND $stop AND source <> 'overseer_correction'
     UNION ALL
     SELECT DISTINCT
-        day,
+        tool_calls.day,
         'tool_call' AS kind
-    FROM sessions.tool_calls
-    WHERE day BETWEEN $start - 7 AND $stop
+    FROM sessions.tool_calls AS tool_calls
+    ANTI JOIN landed.tool_calls AS own -- of the author of our own reports, who does no work
+        ON tool_calls.day = own.day AND tool_calls.event_id = own.event_id AND own.source = 'oplake.synthesis'
+    WHERE tool_calls.day BETWEEN $start - 7 AND $stop
 ),
 
 days_before AS (

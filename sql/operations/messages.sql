@@ -11,7 +11,8 @@
 --    because an id may happen to be all digits. Status codes are numbers, too.
 -- 6. Lists of texts or numbers become one, and what is over 300 characters is cut.
 -- The message of an operation is its error, else its output; that of a correction is the advice. Operations that are
--- corrections (source overseer_correction) have none here: the correction itself does.
+-- corrections (source overseer_correction) have none here: the correction itself does. Neither have calls of tools by the
+-- author of our own reports (source oplake.synthesis): they are no work of agents.
 --
 -- Example: `only 3 of 5 offers accepted for bartender in Austin` of an operation with role bartender and city Austin is
 -- `only <*> of <*> offers accepted for <name> in <name>`, and `Error: cannot read '/tmp/a b' (request 7f3a9c)` is
@@ -28,7 +29,15 @@
 -- answer:
 --   only <*> of <*> offers accepted for <name> in <name> | 4
 --   Widen the radius to <*> miles. | 2
-WITH said AS (
+WITH work_calls AS (
+    SELECT tool_calls.*
+    FROM sessions.tool_calls AS tool_calls
+    ANTI JOIN landed.tool_calls AS own
+        ON tool_calls.day = own.day AND tool_calls.event_id = own.event_id AND own.source = 'oplake.synthesis'
+    WHERE tool_calls.day BETWEEN $start AND $stop
+),
+
+said AS (
     SELECT
         day,
         'op' AS kind,
@@ -50,8 +59,8 @@ WITH said AS (
         session_id,
         coalesce(nullif(error, ''), nullif(output, '')) AS message,
         [tool_name] AS own_names
-    FROM sessions.tool_calls
-    WHERE day BETWEEN $start AND $stop AND NOT ok
+    FROM work_calls
+    WHERE NOT ok
     UNION ALL
     SELECT
         day,

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests import playbook_rows
-from tests.sql.tiny_lake import DAY, MIDNIGHT, PROJECT_MODELS, TinyLake, at, step, tool_call, turn
+from tests.sql.tiny_lake import DAY, MIDNIGHT, PROJECT_MODELS, TinyLake, at, session_event, step, tool_call, turn
 from tests.written_rows import NAMED, written_row
 
+from oplake.events import SYNTHESIS
 from oplake.lake.ledger import ARRIVALS
 from oplake.settings import CHECKOUT, Settings
 from oplake.synthesis.facts import Facts
@@ -458,6 +459,28 @@ def test_what_reports_cost_is_known_from_prices_where_no_server_says_it(tiny: Ti
     (one,) = subjects(tiny, LAKE).values()
     whole, reports = (figure(one, f"cost {what}in US dollars")["value"] for what in ("", "of reports "))
     assert (whole, reports) == (4, 2)
+
+
+def test_the_author_of_reports_is_none_of_the_work_that_they_tell_of(tiny: TinyLake) -> None:
+    """Reports of a day are written on the next: 214 of the 233 sessions of a day were the author's own."""
+    own = {"source": SYNTHESIS}
+    tiny.land(
+        turn("s", at(1), user_id="ann"),
+        tool_call("s", at(1), ok=False, error="no answer from depot"),
+        turn(f"{LAKE}/{DAY}/abc", at(2), agent_id=LAKE, **own),
+        tool_call(f"{LAKE}/{DAY}/abc", at(2), tool_name="query", ok=False, error="no such table", **own),
+        session_event(f"{LAKE}/{DAY}/abc", at(2), event_type="done", **own),
+        session_event(f"{REPORTS}/{DAY}", at(2), event_type="artifact", **own),
+    )
+    build(tiny, *MODELS, "sessions.turns", "sessions.session_days")
+    (one,) = subjects(tiny, LAKE).values()
+    assert {name: figure(one, name)["value"] for name in ("sessions", "users seen", "failures")} == {
+        "sessions": 1,
+        "users seen": 1,
+        "failures": 1,
+    }
+    assert [each["template"] for each in one.facts["error_patterns"]] == ["no answer from depot"]
+    assert set(subjects(tiny, ANALYSES)) == {"no answer from depot"}
 
 
 def test_it_says_how_many_users_were_left_out(tiny: TinyLake) -> None:

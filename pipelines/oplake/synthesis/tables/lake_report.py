@@ -46,7 +46,11 @@ _FIGURES: Mapping[str, tuple[str, str]] = {
     ),
     "failures": ("operations.error_patterns",
                  "SELECT day, sum(failure_count) AS value FROM operations.error_patterns GROUP BY day"),
-    "sessions": ("sessions.session_days", "SELECT day, count(*) AS value FROM sessions.session_days GROUP BY day"),
+    "sessions": (
+        "sessions.session_days",  # those of authors, who write up the work of others, are none of that work
+        "SELECT day, count(*) AS value FROM sessions.session_days WHERE session_id NOT IN "
+        "(SELECT session_id FROM landed.session_events WHERE source = 'oplake.synthesis') GROUP BY day",
+    ),
     "users seen": (
         "sessions.session_days",
         "SELECT day, count(DISTINCT user_id) AS value FROM sessions.session_days GROUP BY day",
@@ -257,6 +261,7 @@ WRITING = Writing(
     reads={
         **{table: (-WEEK, 0) for table, _ in _FIGURES.values()},
         "landed.llm_calls": (-WEEK, 0),
+        "landed.session_events": (-WEEK, 0),
         "sessions.budget_breaches": (0, 0),
         "users.meta_evaluations": (0, 0),
         "users.daily_reports": (0, 0),
