@@ -351,6 +351,7 @@ def written(lake: Lake) -> Lake:
         user("bob", status="skipped: cap"),
         user("dan", status="failed", error="it fell"),
         user("cid", status="stub", inactivity_flag=True),
+        user("eve", status="stub", inactivity_flag=False, summary="3 sessions and 9 turns, and no note."),
     )
     put(lake, user("ann", DAY - timedelta(days=1), summary="The day before."))
     opened = {"window_start": "2026-01-11T00:00:00Z", "note_count": 1}
@@ -388,7 +389,7 @@ def test_the_latest_day_is_shown_whole(written: Lake, settings: Settings) -> Non
         found = reports_of(connection)
     assert found.day == DAY
     assert found.team is not None
-    assert [each.user_id for each in found.present] == ["ann", "dan"]
+    assert [each.user_id for each in found.present] == ["ann", "dan", "eve"]
     assert found.absent == ["cid"]
     assert found.left_out == ("1 user without a report (skipped: cap)",)
     ann = found.users[0]

@@ -238,6 +238,26 @@ def test_who_was_seen_in_seven_days_has_a_stub_and_nobody_else(tiny: TinyLake) -
     assert found["ann"].plain["inactivity_flag"] is True
 
 
+def test_who_worked_and_left_no_note_was_there(tiny: TinyLake) -> None:
+    """Told as absent, a user with nine turns would be looked for."""
+    tiny.land(
+        turn("s1", at(1), user_id="ann"),
+        turn("s2", at(2), user_id="ann"),
+        *(turn("s2", at(2 + n), n, user_id="ann") for n in range(1, 8)),
+        turn("s3", at(1), user_id="bob"),
+        turn("s4", at(-24), user_id="cy"),
+    )
+    build(tiny, "sessions.turns", "sessions.tool_calls", "sessions.session_days", start=DAY - ONE, stop=DAY)
+    found = subjects(tiny, REPORTS)
+    assert all(each.is_stub for each in found.values())
+    assert {user: (each.plain["summary"], each.plain["inactivity_flag"]) for user, each in found.items()} == {
+        "ann": ("2 sessions and 9 turns, and no note.", False),
+        "bob": ("1 session and 1 turn, and no note.", False),
+        "cy": ("No interaction detected.", True),
+    }
+    assert found["ann"].facts["standing"]["turns"] == 9
+
+
 def test_the_latest_plan_gives_progress_and_one_of_long_ago_does_not(tiny: TinyLake) -> None:
     tiny.land(note("ann", 1), note("bob", 1))
     add(

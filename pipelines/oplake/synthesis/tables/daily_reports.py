@@ -79,7 +79,10 @@ ORDER BY user_id
 
 
 def subjects(facts: Facts, partition: Partition, settings: Settings) -> list[Subject]:
-    """The users with an evaluation or notes; those of the last seven days without either get a stub."""
+    """The users with an evaluation or notes; those of the last seven days without either get a stub.
+
+    A stub says in numbers what its user did; only who did nothing on the day was not there.
+    """
     day = partition.day
     evaluations = {
         row["user_id"]: row for row in facts.rows(_EVALUATIONS, stop=partition.end, oldest=partition.end - FRESH)
@@ -105,7 +108,7 @@ def _subject(
     standing: dict[str, Any] | None,
 ) -> Subject:
     if evaluation is None and not notes:
-        return _stub(user)
+        return _stub(user, day, standing)
     evidence: list[Evidence] = []
     plan = _plan(earlier, evidence)
     told = _notes(notes, evidence) if evaluation is None else _evaluation(evaluation, evidence)
@@ -164,17 +167,27 @@ def _points(evaluation: dict[str, Any] | None, notes: list[dict[str, Any]]) -> d
     }
 
 
-def _stub(user: str) -> Subject:
+def _stub(user: str, day: date, standing: dict[str, Any] | None) -> Subject:
+    sessions, turns = (standing["sessions"], standing["turns"]) if standing else (0, 0)
+    worked = f"{_counted(sessions, 'session')} and {_counted(turns, 'turn')}, and no note."
     fields = DailyReport(
-        summary=NO_INTERACTION,
+        summary=worked if sessions else NO_INTERACTION,
         friction_points=[],
         recommended_adjustments=[],
-        trajectory="stable",
-        inactivity_flag=True,
+        trajectory=standing["trajectory"] if standing else "stable",
+        inactivity_flag=not sessions,
     )
     return Subject(
-        key={"user_id": user}, facts={}, plain=fields.model_dump(), fixed={"from_notes": False}, is_stub=True
+        key={"user_id": user},
+        facts={"day": day.isoformat(), "standing": standing},
+        plain=fields.model_dump(),
+        fixed={"from_notes": False},
+        is_stub=True,
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 WRITING = Writing(
@@ -182,7 +195,7 @@ WRITING = Writing(
         "users.daily_reports",
         "How a day went with each user who was seen in the last seven.\n\nIt builds on the user's latest evaluation if "
         "that is not older than 48 hours, else on notes of the day (from_notes); a user without either has a stub, "
-        "which nobody was asked for.",
+        "which nobody was asked for. It says how many sessions and turns there were, or that there was no interaction.",
         key=[Column("user_id", pa.string(), "the user", is_nullable=False)],
         fixed=[
             Column("from_notes", pa.bool_(), "whether it was written from notes, for want of an evaluation",
