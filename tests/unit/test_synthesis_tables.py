@@ -21,7 +21,7 @@ from oplake.lake.ledger import ARRIVALS
 from oplake.settings import CHECKOUT, Settings
 from oplake.synthesis.facts import Facts
 from oplake.synthesis.figures import numbers, shortened
-from oplake.synthesis.prompts import render
+from oplake.synthesis.prompts import render, without_length
 from oplake.synthesis.tables import WRITTEN
 from oplake.synthesis.tables.standing import trajectory
 from oplake.synthesis.write import as_row
@@ -606,6 +606,8 @@ def test_prompts_are_reviewed_and_fence_every_text_from_outside(tiny: TinyLake, 
     outside = re.sub(r"<<<data ([0-9a-f]{12}) \([^\n]*\)\n.*?\nend \1>>>", "", text, flags=re.DOTALL)
     assert "EVIL" not in outside
     assert ">>>" not in outside
+    length = re.search(r"([0-9]+) words", text)
+    assert length is None or length[1] not in {each.text for each in numbers(without_length(text))}
     golden = GOLDEN / f"{what.name}.txt"
     if os.environ.get("GOLDEN") == "write":
         golden.write_text(text)

@@ -198,6 +198,16 @@ def test_those_with_most_notes_are_first_then_those_longest_unseen(ready: Settin
     assert {row["status"] for row in rows_of(ready, EVALUATIONS)} == {"ok"}
 
 
+def test_how_long_a_report_may_be_is_no_fact(ready: Settings) -> None:
+    """Taken for one, "use fewer than 250 words" would ground whatever an author says there were 250 of."""
+    notes(ready, {"ann": "x"})
+    said = {**EVALUATION, "consensus": "250 complaints, and 200, 400 and 500 more [n1]."}
+    with serving_model(lambda body: (says(said) if schema_of(body) == "MetaEvaluation" else answers)(body)) as server:
+        write(with_server(ready, server), EVALUATIONS)
+    (row,) = rows_of(ready, EVALUATIONS)
+    assert row["ungrounded_numbers"] == ["250", "200", "400", "500"]
+
+
 def test_stubs_stand_outside_the_cap_and_need_no_call(ready: Settings) -> None:
     notes(ready, {"ann": "x"})
     note(ready, "bob", "earlier", hours=-24)

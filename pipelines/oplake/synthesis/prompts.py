@@ -21,6 +21,7 @@ from oplake.synthesis.injection import fenced
 
 FOLDER = Path(__file__).parent / "prompts"
 _INCLUDED = re.compile(r'{% include "(\w+)\.md" %}')
+_LENGTH = re.compile(r"Use fewer than [0-9]+ words in all\.")
 VERSION_CHARS = 16  # of a hash, as code versions have
 
 
@@ -43,6 +44,11 @@ def render(name: str, facts: Mapping[str, Any]) -> Rendered:
     except (TemplateError, TypeError, ValueError) as error:
         raise BadPrompt(f"prompts/{name}.md cannot be filled in: {error}") from error
     return Rendered(text.strip() + "\n", sha256(source.encode()).hexdigest()[:VERSION_CHARS])
+
+
+def without_length(text: str) -> str:
+    """A prompt without how long the answer may be: no other of its numbers is about the answer and not about facts."""
+    return _LENGTH.sub("", text)
 
 
 def version_of(*names: str) -> str:

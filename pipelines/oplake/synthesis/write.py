@@ -39,7 +39,7 @@ from oplake.synthesis.errors import SynthesisError
 from oplake.synthesis.facts import facts_of
 from oplake.synthesis.grounding import ungrounded
 from oplake.synthesis.memory import CLEAN, SOURCE, Memory, clean
-from oplake.synthesis.prompts import render, version_of
+from oplake.synthesis.prompts import render, version_of, without_length
 from oplake.synthesis.wire import json_schema
 from oplake.synthesis.writing import COST_PLACES, Partition, Subject, Writing
 
@@ -267,7 +267,8 @@ class Writer:
         found = claims(texts)
         evidence = [*subject.evidence, *(writing.Evidence(*each) for each in answer.evidence)]
         given = {name: value for name, value in subject.facts.items() if name != writing.CHARTED}
-        asked = [render(what.prompt, task.facts).text] if texts else []  # "the seven days before" is the prompt's own
+        # "the seven days before" is the prompt's own
+        asked = [without_length(render(what.prompt, task.facts).text)] if texts else []
         return {
             **said,
             **_given(subject, evidence),
