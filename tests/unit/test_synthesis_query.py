@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,6 +56,40 @@ def test_rows_and_bytes_are_limited(query: Query) -> None:
     long = query.call({"sql": "SELECT repeat('é', 1000000) FROM range(50)"})
     assert RESULT_BYTES / 2 < len(long.text.encode()) < RESULT_BYTES + 200
     assert long.is_ok
+
+
+def test_names_of_columns_count_among_the_bytes(query: Query) -> None:
+    """200,000 characters came out as the name of one column."""
+    long = query.call({"sql": f'SELECT 1 AS "{"a" * 200_000}"'})
+    assert long.is_ok
+    assert len(long.text) < 1_000
+    many = query.call({"sql": "SELECT " + ", ".join(f"NULL AS column_{n}" for n in range(3_000))})
+    assert "the names of its 3000 columns take more than 6000 bytes" in many.text
+    nulls = query.call({"sql": "SELECT " + ", ".join(f"NULL AS c{n}" for n in range(1_000)) + " FROM range(50)"})
+    assert len(nulls.text.encode()) < RESULT_BYTES + 200
+    assert len(query.call({"sql": "SELECT error(repeat('é', 100000))"}).text.encode()) < RESULT_BYTES
+
+
+def test_a_query_that_sleeps_ends_in_time(query: Query) -> None:
+    """It takes no CPU time, and DuckDB does not interrupt it."""
+    begin = time.monotonic()
+    result = Query(query.lake, query.versions, seconds=1.0).call({"sql": "SELECT sleep_ms(60000)"})
+    assert result.text == "error: it took longer than 1 s; ask for less"
+    assert time.monotonic() - begin < 15
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT INTERVAL 10000000 YEAR AS i", "error: Python int too large to convert to C int"),
+        ("SELECT '\ud800'", "surrogates not allowed"),
+    ],
+)
+def test_what_python_cannot_hold_is_told_as_that(query: Query, sql: str, said: str) -> None:
+    """ "More memory than it may" would have a model ask for less, for ever."""
+    result = query.call({"sql": sql})
+    assert said in result.text
+    assert (result.is_ok, result.is_escape) == (False, False)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ Here is what the model is told and what it gets back. What keeps a query to read
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -78,6 +79,7 @@ class Query:
             "rows": ROWS,
             "bytes": RESULT_BYTES,
         }
+        too_long = f"error: it took longer than {self.seconds:g} s; ask for less"
         try:
             done = subprocess.run(
                 [sys.executable, "-I", str(Path(sandbox.__file__))],
@@ -90,9 +92,11 @@ class Query:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return ToolResult(f"error: it took longer than {self.seconds:g} s; ask for less", is_ok=False)
+            return ToolResult(too_long, is_ok=False)
+        if -done.returncode in {signal.SIGALRM, signal.SIGXCPU}:
+            return ToolResult(too_long, is_ok=False)
         if done.returncode != 0:
-            return ToolResult("error: it took more time or memory than it may; ask for less", is_ok=False)
+            return ToolResult("error: it took more memory than it may; ask for less", is_ok=False)
         answer = json.loads(done.stdout)
         if "error" in answer:
             return ToolResult(f"error: {answer['error']}", is_ok=False, is_escape=answer["is_escape"])

@@ -2,18 +2,21 @@
 
 DuckDB's own settings keep it to the files (`allowed_paths`), its transaction to reading, its parser to one SELECT. The
 process has no environment, can write no file, and dies when it takes more memory or time than it may: a function such
-as `repeat('x', 300000000)` keeps neither DuckDB's memory limit nor its time limit. It imports nothing of ours.
+as `repeat('x', 300000000)` keeps neither DuckDB's memory limit nor its time limit, and `sleep_ms` takes no CPU time.
+It imports nothing of ours.
 """
 
 from __future__ import annotations
 
 import json
 import resource
+import signal
 import sys
 from typing import Any
 
 CELL_CHARS = 500  # of a value that are shown
 SPARE_SECONDS = 5  # of CPU beyond the time limit, for Python to start and the views to be made
+LATE_SECONDS = 1  # beyond the time limit until the process dies: most queries DuckDB ends itself, and says so
 SETTINGS = (
     "TimeZone = 'UTC'",
     "enable_progress_bar = false",
@@ -50,29 +53,42 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
     connection.execute(f"SET allowed_paths = [{files}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+    signal.setitimer(signal.ITIMER_REAL, asked["seconds"] + LATE_SECONDS)
     try:
+        asked["sql"].encode()  # DuckDB does not say what is wrong with half a surrogate pair
         statements = connection.extract_statements(asked["sql"])
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             named = ", ".join(str(statement.type).rpartition(".")[2] for statement in statements) or "nothing"
             return {"error": f"only one SELECT is allowed, and this is {named}", "is_escape": len(statements) > 0}
         connection.execute("BEGIN TRANSACTION READ ONLY")
         result = connection.execute(statements[0])
-        columns = [column[0] for column in result.description]
+        columns = [column[0][:CELL_CHARS] for column in result.description]
         rows: list[list[str | None]] = []
-        size, is_cut = 0, False
+        size, is_cut = _size(columns), False
+        if size > asked["bytes"]:
+            message = (
+                f"the names of its {len(columns)} columns take more than {asked['bytes']} bytes; name fewer columns"
+            )
+            return {"error": message, "is_escape": False}
         for row in iter(result.fetchone, None):
             cells = [None if value is None else str(value).replace(asked["root"], "lake")[:CELL_CHARS] for value in row]
-            size += sum(len((cell or "").encode()) for cell in cells)
+            size += _size(cells)
             if len(rows) >= asked["rows"] or size > asked["bytes"]:
                 is_cut = True
                 break
             rows.append(cells)
     except duckdb.InterruptException:
         return {"error": f"it took longer than {asked['seconds']:g} s; ask for less", "is_escape": False}
-    except (duckdb.Error, MemoryError) as error:
-        message = str(error) or "out of memory"
-        return {"error": message.replace(asked["root"], "lake"), "is_escape": _is_escape(error)}
+    # A value that Python cannot hold is an OverflowError or a ValueError; so is text that is no Unicode.
+    except (duckdb.Error, MemoryError, OverflowError, ValueError) as error:
+        message = (str(error) or "out of memory").replace(asked["root"], "lake")
+        return {"error": message[: asked["bytes"] // 4], "is_escape": _is_escape(error)}
     return {"columns": columns, "rows": rows, "is_cut": is_cut}
+
+
+def _size(cells: list[str] | list[str | None]) -> int:
+    """Bytes of a line that is shown."""
+    return sum(len(("null" if cell is None else cell).encode()) + 1 for cell in cells)
 
 
 def _is_escape(error: Exception) -> bool:
