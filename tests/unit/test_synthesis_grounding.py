@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from oplake.synthesis.figures import numbers
+from oplake.synthesis.figures import SCALES, numbers
 from oplake.synthesis.grounding import MARK, mark, ungrounded
 
 FACTS: dict[str, Any] = {
@@ -116,6 +116,100 @@ def test_no_fact_and_no_text_is_too_odd(value: Any) -> None:
 @given(st.text(alphabet="0123456789.,-+%$kMs: \u00a0[]naxe/Jan"))
 def test_what_is_quoted_from_the_facts_is_grounded(text: str) -> None:
     assert ungrounded({"summary": text}, {"note": text}) == []
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "unit"),
+    [
+        ("Twenty-three", "23", ""),
+        ("a hundred", "100", ""),
+        ("thirteen hundred", "1300", ""),
+        ("one hundred and five", "105", ""),
+        ("a dozen", "12", ""),
+        ("two dozen", "24", ""),
+        ("half a dozen", "6", ""),
+        ("twice", "2", ""),
+        ("forty-two percent", "42", "percent"),
+        ("one percent", "1", "percent"),
+        ("thirty-second", "30", "second"),
+        ("two and a half hours", "2.5", "hours"),
+        ("half a million", "0.5", "million"),
+        ("half an hour", "0.5", "hour"),
+        ("a quarter of an hour", "0.25", "hour"),
+        ("three quarters", "0.75", ""),
+        ("four fifths", "0.8", ""),
+        ("½", "0.5", ""),
+        ("2¾ h", "2.75", "h"),
+    ],
+)
+def test_numbers_in_words_are_read(text: str, value: str, unit: str) -> None:
+    (found,) = numbers(f"It was {text}, they said.")
+    assert (found.text, found.value, found.unit) == (text, Decimal(value), unit)
+
+
+@pytest.mark.parametrize("text", ["half of them", "half the time", "a third of all users", "one tenth of it"])
+def test_a_share_in_words_is_one_of_what_it_names(text: str) -> None:
+    assert not_among(text) == [text.split(" of ")[0].split(" the ")[0]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one of them, someone, once, one day, a single one",
+        "the second half of the day, the other half of it, a better half, half-finished, half past",
+        "a second attempt, a third user, the third of May, the first quarter of the year, quarterly, a tenth",
+        "dozens, hundreds of users, a few hundred, several thousand, a couple, many times over, doubled, halved",
+        "often, weight, eleven-year, nine-to-five, tent, twofold, attend, \u017fix, s\u0131x, halve\u017f of",
+    ],
+)
+def test_ordinary_prose_has_no_numbers(text: str) -> None:
+    """A mark on what is none teaches people to look past marks."""
+    assert numbers(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ("half of them, nearly half of the calls, 50 %", {"rate": 0.497}),
+        ("two thirds, about two-thirds of them", {"rate": 0.664}),
+        ("twenty-three of a hundred and five, two dozen", {"counts": [23, 105, 24]}),
+        ("about a hundred, some two hundred", {"counts": [104, 195]}),
+        ("a ninety-second wait, a minute and thirty seconds", {"wait_ms": 90_000, "rest_s": 30}),
+        ("two thousand", {"count": 2_345}),
+        ("half an hour, ½ h", {"wait_ms": 1_800_000}),
+    ],
+)
+def test_words_are_grounded_as_digits_are(text: str, facts: dict[str, Any]) -> None:
+    assert ungrounded({"summary": text}, facts) == []
+
+
+ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+ONES += ["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+
+
+def in_words(value: int) -> str:
+    """A number as people write it out."""
+    if value < 20:
+        return ONES[value - 1]
+    if value < 100:
+        return TENS[value // 10 - 2] + (f"-{in_words(value % 10)}" if value % 10 else "")
+    for size, name in ((10**6, "million"), (1000, "thousand"), (100, "hundred")):
+        if value >= size:
+            rest = value % size
+            joint = " and " if rest < 100 else " "
+            return f"{in_words(value // size)} {name}" + (joint + in_words(rest) if rest else "")
+    raise AssertionError(value)
+
+
+@given(st.integers(2, 10**9 - 1))
+def test_a_number_written_out_is_that_number(value: int) -> None:
+    (found,) = numbers(f"There were {in_words(value)} of them.")
+    assert found.value is not None
+    assert found.value * SCALES.get(found.unit, 1) == value
 
 
 # --- a number at any rounding ----------------------------------------------------------------------------------------

@@ -1,16 +1,19 @@
 """The numbers that a text states, with the precision at which it states them. What they mean is not known here.
 
-Read are whole numbers and decimals, with separators of thousands, signs, currencies and units; percentages; words from
-zero to twelve, without "one", which is mostly no number; ranges; dates and times. Names with digits in them, such as
-`gpt-4o`, are told apart, and ids of evidence (`[n3]`) are left out. Notation is that of English; digits may be of any
-script, and stand within writing that has no spaces.
+Read are whole numbers and decimals, with separators of thousands, signs, currencies and units; percentages; ranges;
+dates and times. Names with digits in them, such as `gpt-4o`, are told apart, and ids of evidence (`[n3]`) are left out.
+Notation is that of English; digits may be of any script, and stand within writing that has no spaces.
+
+Words are read, too: `forty-two percent`, `a hundred and five`, `two dozen`, `twice`, `half of them`, `half an hour`,
+`two thirds`, and `½`. "One" by itself is mostly no number, "the second half" no share, and "several", "dozens" or
+"doubled" name none.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
@@ -19,7 +22,23 @@ from typing import Literal, TypeAlias
 from oplake.synthesis.cites import CITE
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_WORDS = ("zero", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_TEENS = (
+    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_WORDS: Mapping[str, int] = MappingProxyType(
+    {"zero": 0, "a": 1, "twice": 2, "thrice": 3}
+    | {word: n for n, word in enumerate([*_ONES, *_TEENS], 1)}
+    | {word: n for n, word in zip(range(20, 100, 10), _TENS, strict=True)}
+)
+_MANY: Mapping[str, int] = MappingProxyType(
+    {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+)
+_PARTS: Mapping[str, int] = MappingProxyType(
+    {"half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fifth": 5, "fifths": 5}
+    | {"tenth": 10, "tenths": 10}
+)
 SCALES: Mapping[str, Decimal] = MappingProxyType(
     {"k": Decimal(1000), "K": Decimal(1000), "thousand": Decimal(1000)}
     | dict.fromkeys(("M", "mn", "million"), Decimal(10**6))
@@ -40,6 +59,7 @@ SIZES: Mapping[str, tuple[Decimal, ...]] = MappingProxyType(
     }
 )
 PERCENT = ("%", "percent", "per cent", "pct", "percentage points", "percentage point", "pp")
+_SHARE_STEP = Decimal("0.01")  # the precision at which a share in words is stated
 ORDINAL = ("st", "nd", "rd", "th")
 _UNITS = "|".join(
     re.escape(unit)
@@ -70,6 +90,7 @@ _TOKEN = re.compile(
         (?:\s?(?P<half>[ap]m)\b)?(?![\w:]))
     | (?P<long>(?<!\w)(?:[0-9]+(?:\.[0-9]+){{2,}}(?:[\w.-]*\w)?
         |[0-9a-fA-F]{{8}}-(?:[0-9a-fA-F]{{4}}-){{3}}[0-9a-fA-F]{{12}}))(?!\w)
+    | (?P<vulgar>(?P<wholes>(?<!\w)[0-9]+)?(?P<part>[\u00bc-\u00be\u2150-\u215e])(?:[\s-]?(?P<part_of>{_UNITS}))?(?!\w))
     | (?P<word_name>(?<!\w)[^\W\d]\w*(?:[./:@\#-]\w+)*)
     | (?P<number>(?P<sign>{_SIGN})(?P<currency>(?:US)?[$€£]\s?)?(?P<digits>{_DIGITS})
         (?:[\s-]?(?P<unit>{_UNITS}))?(?!\w))
@@ -77,9 +98,20 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_BELOW_100 = rf"(?:(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES)})\b)?|{'|'.join([*_TEENS, *_ONES])})\b"
+_BELOW_1000 = rf"(?:(?:a|{_BELOW_100})[\s-]hundred\b(?:(?:\sand\s|[\s-]){_BELOW_100}(?!\shundred\b))?|{_BELOW_100})"
+_THOUSANDS = rf"(?:(?:a|{_BELOW_1000})[\s-](?:thousand|million|billion)\b)"
 _SPELLED = re.compile(
-    rf"(?i:(?<![\w-])(?P<word>{'|'.join(filter(None, _WORDS))})(?![\w-]))(?:[\s-](?P<unit>{_UNITS})(?!\w))?"
+    rf"(?<![\w-])(?ai:(?P<words>{_THOUSANDS}(?:\s{_THOUSANDS})?"
+    rf"(?:\s(?:and\s)?{_BELOW_1000}(?!\s(?:{'|'.join(_MANY)})\b))?"
+    rf"|(?:a|{_BELOW_100})\sdozen\b|{_BELOW_1000}|zero\b|twice\b|thrice\b)(?P<and_half>\sand\sa\shalf\b)?)"
+    rf"(?:[\s-](?P<unit>{_UNITS})(?!\w)|(?![\w-]))"
 )
+_SHARE = re.compile(
+    rf"(?<![\w-])(?ai:(?:(?P<count>a|{'|'.join(_ONES)})[\s-])?(?P<part>{'|'.join(_PARTS)})\b)"
+    rf"(?P<of>(?i:(?:\sof)?\san?\s)(?P<unit>dozen|{_UNITS})(?!\w)|(?=\s(?:of|all|the|these|those|its|their)\b))?(?![\w-])"
+)
+_WHICH = re.compile(r"(?i:\b(?:first|second|other|latter|last|next|later|earlier))\s$")  # such a half is no share
 DIGITS_WITHIN = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _NO_SPACES = re.compile(r"[\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff01-\uff04\uff06-\uff0f]")
 _BETWEEN = re.compile(r"\s?[-–—]\s?|\sto\s")  # the two numbers of a range
@@ -109,12 +141,21 @@ class Number:
 def numbers(text: str) -> list[Number]:
     """The numbers of a text in their order."""
     readable = text if text.isascii() else "".join(map(_readable, text))
-    found = sorted([*_written(readable), *_spelled(readable)], key=lambda each: each.start)
+    every = sorted([*_written(readable), *_spelled(readable), *_shares(readable)], key=_place)
+    found: list[Number] = []
+    for each in every:  # "three" of "three quarters" is no number by itself
+        if not found or each.start >= found[-1].start + len(found[-1].text):
+            found.append(each)
     for index in range(len(found) - 1):
         first, second = found[index : index + 2]
         if _BETWEEN.fullmatch(readable, first.start + len(first.text), second.start):
             found[index : index + 2] = _range(first, second)
     return [replace(each, text=text[each.start : each.start + len(each.text)]) for each in found]
+
+
+def _place(number: Number) -> tuple[int, int]:
+    """Where a number stands; of two that begin there, the longer one is first."""
+    return number.start, -len(number.text)
 
 
 def _range(first: Number, second: Number) -> tuple[Number, Number]:
@@ -149,9 +190,7 @@ def _written(text: str) -> Iterator[Number]:
             digits, sign = re.sub("[,\u00a0\u202f]", "", found["digits"]), found["sign"]
             value = Decimal(digits)
             step = Decimal(1).scaleb(int(value.as_tuple().exponent))
-            if _ABOUT.search(text, max(0, found.start() - 20), found.start()):  # "about 1,200" is stated to hundreds
-                rounded = Decimal(1).scaleb(int(value.normalize().as_tuple().exponent))
-                step = max(step, min(rounded, value / 10))
+            step = _step(text, found.start(), value, step)
             value = -value if sign in {"-", "−", "–"} else value
             yield replace(number, value=value, step=step, unit=found["unit"] or "", is_signed=bool(sign))
         elif found["date"] is not None:
@@ -166,6 +205,9 @@ def _written(text: str) -> Iterator[Number]:
         elif found["time"] is not None:
             hour = int(found["hour"]) % 12 + 12 * (found["half"] == "pm") if found["half"] else int(found["hour"])
             yield replace(number, kind="time", clock=f"{hour:02}:{found['minute']}")
+        elif found["vulgar"] is not None:
+            value = int(found["wholes"] or 0) + Decimal(repr(unicodedata.numeric(found["part"])))
+            yield replace(number, value=value, step=_SHARE_STEP, unit=found["part_of"] or "")
         elif found["cite"] is None and DIGITS_WITHIN.search(found[0]):
             within = DIGITS_WITHIN.findall(found[0])
             only = Decimal(within[0]) if len(within) == 1 and within[0].count(".") < 2 else None
@@ -173,10 +215,56 @@ def _written(text: str) -> Iterator[Number]:
             yield replace(number, kind="name", value=only, step=step)
 
 
+def _step(text: str, start: int, value: Decimal, step: Decimal) -> Decimal:
+    """The precision at which a number is stated that begins there: "about 1,200" is stated to hundreds."""
+    if not _ABOUT.search(text, max(0, start - 20), start):
+        return step
+    rounded = Decimal(1).scaleb(int(value.normalize().as_tuple().exponent))
+    return max(step, min(rounded, value / 10))
+
+
 def _spelled(text: str) -> Iterator[Number]:
+    """Numbers in words."""
     for found in _SPELLED.finditer(text):
-        value = Decimal(_WORDS.index(found["word"].lower()))
-        yield Number(found[0], found.start(), value=value, unit=found["unit"] or "")
+        *words, last = (word for word in re.findall("[a-z]+", found["words"].lower()) if word != "and")
+        unit = found["unit"] or ""
+        if [*words, last] == ["one"] and unit not in PERCENT:
+            continue
+        if last in SCALES and not unit and not _MANY.keys() & set(words) - {"hundred"}:
+            value, unit = _value(words), last  # "two thousand" is stated to thousands
+        else:
+            value = _value([*words, last])
+        step = Decimal(1)
+        if found["and_half"]:
+            value, step = value + Decimal("0.5"), Decimal("0.1")
+        yield Number(found[0], found.start(), value=value, step=_step(text, found.start(), value, step), unit=unit)
+
+
+def _value(words: Sequence[str]) -> Decimal:
+    """What words say together: `three hundred thousand five` is 3 * 100 * 1000 + 5."""
+    whole = below = 0
+    for word in words:
+        if word not in _MANY:
+            below += _WORDS[word]
+        elif word in SCALES:
+            whole, below = whole + below * _MANY[word], 0
+        else:
+            below *= _MANY[word]
+    return Decimal(whole + below)
+
+
+def _shares(text: str) -> Iterator[Number]:
+    """Halves and other parts in words, where it is a part of something that they name."""
+    for found in _SHARE.finditer(text):
+        part, before = found["part"].lower(), max(0, found.start() - 20)
+        count = _WORDS[(found["count"] or "a").lower()]
+        is_counted = found["count"] is not None or part == "half"
+        if not is_counted or (count == 1 and found["of"] is None) or _WHICH.search(text, before, found.start()):
+            continue
+        value, step, unit = Decimal(count) / _PARTS[part], _SHARE_STEP, found["unit"] or ""
+        if unit == "dozen":
+            value, step, unit = value * 12, Decimal(1), ""
+        yield Number(found[0], found.start(), value=value, step=_step(text, found.start(), value, step), unit=unit)
 
 
 def shortened(text: str, room: int) -> str:

@@ -9,7 +9,8 @@ author worked out are not: SQL counts here, and nobody else.
 - **Signs**: "fell by 3" may tell of -3; a sign that is written has to be right.
 - **Dates and times**, as ISO text or in words (`5 January`), are grounded when the facts have that day or that minute.
 - **Ordinals** (`3rd`) are numbers; they may also be a place in a list of the facts that is as long.
-- **Number words** from zero to twelve count, without "one", which is mostly no number. A year is one of a date's.
+- **Words** count as digits do: `twenty-three`, `a dozen`, `twice`, and shares such as `half of them`, which are stated
+  to a percent. A year is one of a date's.
 - **Names** with digits in them (`gpt-4o`, `v1.2.3`, a session's id) are grounded when they stand literally among the
   facts; else a name counts by the number in it (`top-5`), and one with several numbers is not grounded.
 - **Ids of evidence** in square brackets (`[n3]`) say nothing and are left out.
