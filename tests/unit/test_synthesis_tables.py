@@ -381,6 +381,14 @@ def test_the_last_ten_failures_as_endpoint_input_and_error(tiny: TinyLake) -> No
     )
 
 
+def test_of_a_failure_400_characters_are_shown_and_no_half_number(tiny: TinyLake) -> None:
+    """Cut in the middle of 123456 it would say 1234, and an author that repeats that would seem to be grounded."""
+    tiny.land(op("o1", 1, input_summary="x" * 390 + " 123456 rows"))
+    build(tiny, *MODELS)
+    (one,) = subjects(tiny, ANALYSES).values()
+    assert one.facts["failures"][0]["text"] == "[ask] " + "x" * 390 + "…"
+
+
 def test_calls_of_tools_show_their_arguments(tiny: TinyLake) -> None:
     tiny.land(tool_call("s", at(1), ok=False, error="no answer from depot", args={"q": "x"}))
     build(tiny, *MODELS)

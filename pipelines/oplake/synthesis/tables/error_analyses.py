@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from oplake.lake.spec import Column
 from oplake.settings import Settings
 from oplake.synthesis.facts import Facts
+from oplake.synthesis.figures import shortened
 from oplake.synthesis.writing import Evidence, Partition, Subject, Writing, whole_day, written_spec
 
 EXAMPLES = 10  # latest failures of a pattern that the author sees
@@ -55,7 +56,7 @@ WITH failed AS (
     WHERE failures.day = $day
 )
 
-SELECT kind, template, event_id, left('[' || name || '] ' || asked || ': ' || message, $chars) AS text
+SELECT kind, template, event_id, '[' || name || '] ' || asked || ': ' || message AS text
 FROM failed
 QUALIFY row_number() OVER (PARTITION BY kind, template ORDER BY ts DESC, event_id DESC) <= $examples
 ORDER BY kind, template, ts, event_id
@@ -107,7 +108,11 @@ GROUP BY failures.template
 def subjects(facts: Facts, partition: Partition, settings: Settings) -> list[Subject]:
     """The error patterns of a day, those with most failures first."""
     day = partition.day
-    examples = _grouped(facts.rows(_EXAMPLES, day=day, chars=EXAMPLE_CHARS, examples=EXAMPLES), ("kind", "template"))
+    failures = [
+        {**row, "text": shortened(row["text"], EXAMPLE_CHARS)}
+        for row in facts.rows(_EXAMPLES, day=day, examples=EXAMPLES)
+    ]
+    examples = _grouped(failures, ("kind", "template"))
     corrections = _grouped(facts.rows(_CORRECTIONS, day=day, corrections=CORRECTIONS), ("pattern",))
     classes = {row["template"]: row["task_class"] for row in facts.rows(_TASK_CLASSES, day=day)}
     return [
