@@ -489,6 +489,27 @@ def test_what_reports_cost_is_known_from_prices_where_no_server_says_it(tiny: Ti
     assert (whole, reports) == (4, 2)
 
 
+def test_the_playbook_is_told_of_too(tiny: TinyLake) -> None:
+    entries = [
+        playbook_rows.row("e1", created=DAY - ONE),
+        playbook_rows.row("e2", created=DAY, status="probation"),
+        playbook_rows.row("e3", created=DAY - 40 * ONE, status="retired", retired_on=DAY),
+    ]
+    tiny.append(PROJECT_MODELS["playbooks.entries"].spec, entries)
+    served = {"day": DAY, "entry_version": 1, "task_class": "t", "week": DAY, "serving_count": 1, "served_at": MIDNIGHT}
+    known = {"is_mixed": False, "success": 1.0, "outcome_kind": "action"}
+    units = [("e1", "u1", False), ("e2", "u1", False), ("e1", "u2", True), ("e1", "u3", False)]
+    tiny.append(
+        PROJECT_MODELS["playbooks.uptake"].spec,
+        [served | known | {"entry_id": each, "unit": unit, "is_withheld": held} for each, unit, held in units],
+    )
+    (one,) = subjects(tiny, LAKE).values()
+    assert [figure(one, name)["value"] for name in (
+        "playbook entries found", "playbook entries retired", "units of work shown playbook entries",
+    )] == [1, 1, 2]  # fmt: skip
+    assert {each.source for each in one.evidence} >= {"playbooks.entries", "playbooks.uptake"}
+
+
 def test_the_author_of_reports_is_none_of_the_work_that_they_tell_of(tiny: TinyLake) -> None:
     """Reports of a day are written on the next: 214 of the 233 sessions of a day were the author's own."""
     own = {"source": SYNTHESIS}

@@ -69,6 +69,19 @@ _FIGURES: Mapping[str, tuple[str, str]] = {
         "SELECT day, round(sum(cost_usd), 4) AS value FROM sessions.cost_days "
         "WHERE agent_id IN (SELECT asset FROM landed.llm_calls) GROUP BY day",
     ),
+    "playbook entries found": (
+        "playbooks.entries",
+        "SELECT created AS day, count(*) AS value FROM playbooks.entries GROUP BY created",
+    ),
+    "playbook entries retired": (
+        "playbooks.entries",
+        "SELECT retired_on AS day, count(*) AS value FROM playbooks.entries "
+        "WHERE retired_on IS NOT NULL GROUP BY retired_on",
+    ),
+    "units of work shown playbook entries": (
+        "playbooks.uptake",
+        "SELECT day, count(DISTINCT unit) AS value FROM playbooks.uptake WHERE NOT is_withheld GROUP BY day",
+    ),
     "secrets redacted": (
         "lake.redactions",
         "SELECT day, sum(count) AS value FROM lake.redactions GROUP BY day",
@@ -168,7 +181,7 @@ def _figures(facts: Facts, day: date, first_day: date) -> tuple[list[dict[str, A
         name: {row["day"]: float(row["value"]) for row in facts.rows(query) if row["value"] is not None}
         for name, (_, query) in _FIGURES.items()
     }
-    # Nothing is 0 on a day from which the lake has nothing at all because it had not begun.
+    # Before the first day of the lake nothing was counted, which is not to say that there was nothing.
     landed = [row["day"] for row in facts.rows(_LANDED) if row["day"]]
     begun = max(first_day, min([*landed, *(each for values in found.values() for each in values)], default=day))
     days = [day - timedelta(days=n) for n in range(WEEK, -1, -1)]
@@ -260,6 +273,7 @@ WRITING = Writing(
     subjects=subjects,
     reads={
         **{table: (-WEEK, 0) for table, _ in _FIGURES.values()},
+        "playbooks.entries": None,
         "landed.llm_calls": (-WEEK, 0),
         "landed.session_events": (-WEEK, 0),
         "sessions.budget_breaches": (0, 0),
