@@ -454,6 +454,16 @@ def test_a_day_is_held_against_all_days_before_on_which_the_lake_was_there(tiny:
     assert (notes["value"], notes["week_mean"], notes["days_before"]) == (1, 14, 5)
 
 
+def test_what_comes_up_from_nothing_is_the_first_of_the_changes(tiny: TinyLake) -> None:
+    """There is no share of a mean of 0; left out for that, the first failures in a week would be no change."""
+    tiny.land(turn("s", at(-24), user_id="ann"), *(note("ann", 1) for _ in range(70)))
+    build(tiny, "sessions.turns", "sessions.session_days", start=DAY - ONE, stop=DAY)
+    (one,) = subjects(tiny, LAKE).values()
+    told = figure(one, "notes of users")
+    assert one.plain["changes"][0] == f"notes of users: 70, on the mean day before 0 [{told['id']}]"
+    assert not any(change.startswith("actions begun") for change in one.plain["changes"])
+
+
 def test_the_lake_may_be_older_than_the_first_day_of_the_week_that_has_anything(tiny: TinyLake) -> None:
     arrived = {"table_name": "landed.notes", "version": 1, "day": DAY - 30 * ONE, "row_count": 1, "operation": "append"}
     tiny.append(ARRIVALS, [{"committed_at": MIDNIGHT} | arrived])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Annotated, Any
@@ -226,7 +227,7 @@ def _plain(
     def against(figure: Mapping[str, Any]) -> str:
         return f"{figure['name']}: {figure['value']:,}, on the mean day before {figure['week_mean']:,} [{figure['id']}]"
 
-    moved = [figure for figure in figures if figure["week_mean"] and _change(figure) >= WORTH_TELLING]
+    moved = [figure for figure in figures if figure["week_mean"] is not None and _change(figure) >= WORTH_TELLING]
     look_at = [
         f"“{each['template']}” failed {each['failure_count']} times"
         + (", and is new" if each["is_new"] else _before(each["week_before_count"]))
@@ -252,9 +253,9 @@ def _before(count: int) -> str:
 
 
 def _change(figure: Mapping[str, Any]) -> float:
-    """How far a figure is from the mean day before, as a share of that."""
-    share: float = abs(figure["value"] - figure["week_mean"]) / figure["week_mean"]
-    return share
+    """How far a figure is from the mean day before, as a share of that; what comes up from nothing is the farthest."""
+    apart: float = abs(figure["value"] - figure["week_mean"])
+    return apart / figure["week_mean"] if figure["week_mean"] else math.inf if apart else 0.0
 
 
 WRITING = Writing(
