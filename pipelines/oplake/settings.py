@@ -113,7 +113,10 @@ class Settings(BaseSettings):
     llm_fallback_pro: str = Field(default="", description="Its model for reports and plans.")
     llm_context_tokens: int = Field(default=128_000, gt=0, description="Tokens that all these models can read.")
     llm_run_usd: Decimal | None = Field(
-        default=None, ge=0, description="US dollars that one run may spend on models; none: as many as the day's."
+        default=None,
+        ge=0,
+        description="US dollars that one run may spend on models, whichever tables it writes; all that one "
+        "`oplake write` does is one run. None: as many as the day's.",
     )
     llm_day_usd: Decimal | None = Field(
         default=None,

@@ -8,25 +8,39 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
 import pytest
-from tests.authors import EVALUATION, answers, answers_but, notes, schema_of, statuses, with_server
-from tests.landed_events import NOON, prepare
+from tests.authors import (
+    ANSWERS,
+    EVALUATION,
+    answers,
+    answers_but,
+    note,
+    notes,
+    rows_of,
+    schema_of,
+    statuses,
+    with_server,
+)
+from tests.landed_events import NOON, prepare, take_in
 from tests.model_server import fails, says, serving_model
 from tests.receiving import landed
+from tests.unit.test_synthesis_calls import priced
 
 from oplake.lake.tables import Lake
 from oplake.models.model import Models
 from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.jobs import INGEST, WRITE
 from oplake.orchestration.llm import ONLY_DUE
-from oplake.orchestration.partitions import key_of
+from oplake.orchestration.partitions import key_of, range_tags
 from oplake.orchestration.runs import in_progress
 from oplake.orchestration.schedules import CRONS
 from oplake.orchestration.write import rounds, write
 from oplake.settings import Settings
+from oplake.synthesis.client import BREAK_AFTER
 from oplake.synthesis.tables import WRITTEN
 
 from .conftest import at
@@ -88,6 +102,76 @@ def test_the_clock_goes_on_while_tables_are_written(settings: Settings, models: 
     assert call["duration_ms"] > 0
     times = [datetime.fromisoformat(each["ts"]) for each in landed(home.home, "llm_call")]
     assert midnight < times[0] < times[-1] < midnight + timedelta(minutes=5)
+
+
+# --- one run ---------------------------------------------------------------------------------------------------------
+
+DAILY = [what.name for what in CRONS["daily_reports"][1]]
+
+
+def scheduled_runs(home: Settings, models: Models, count: int = 1) -> None:
+    """What the schedule `daily_reports` asks for, of one day, so many times."""
+    definitions = build_definitions(home, models=models, clock=lambda: at(6, 12))
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(count):
+            done = definitions.resolve_job_def(WRITE).execute_in_process(
+                instance=instance, asset_selection=[key_of(name) for name in DAILY], tags=range_tags(DAY, DAY)
+            )
+            assert done.success
+
+
+def test_the_limit_of_a_run_holds_for_all_its_tables(settings: Settings, models: Models) -> None:
+    """Calls are opened for each table anew, and what a run has spent must not begin with 0 in each."""
+    ready = prepare(settings)
+    notes(ready, {"ann": "fine"})
+    priced(Lake(ready.lake), *((model, kind, "0") for model in ("mini", "big") for kind in ("input", "output")))
+
+    def play(body: dict[str, Any]) -> Any:
+        return says(ANSWERS.get(schema_of(body), "Nothing to object."), cost=0.01)(body)
+
+    with serving_model(play) as server:
+        scheduled_runs(with_server(ready, server, llm_run_usd=Decimal("0.02")), models)
+        assert len(server.asked) == 3  # 0.02 may be spent, and the third call was expected to cost nothing
+        (row,) = rows_of(ready, "lake.daily_report")
+        assert row["status"] == "skipped: budget"
+        assert "0.03 USD of the run are spent" in row["error"]
+
+
+def test_once_the_first_server_has_failed_a_run_asks_the_fallback_alone(settings: Settings, models: Models) -> None:
+    ready = prepare(settings)
+    notes(ready, {"ann": "fine"})
+    with serving_model(fails(503)) as first, serving_model(answers) as second:
+        other = {"llm_fallback_url": second.url, "llm_fallback_flash": "o", "llm_fallback_pro": "o"}
+        scheduled_runs(with_server(ready, first, **other), models)
+        assert len(first.asked) == 1
+    assert {row["author"] for name in DAILY for row in rows_of(ready, name)} == {"o"}
+
+
+def test_the_breaker_stops_a_run_in_all_its_tables(settings: Settings, models: Models) -> None:
+    ready = prepare(settings)
+    notes(ready, {f"user{n}": f"note {n}" for n in range(4)})
+    with serving_model(fails(400)) as server:
+        home = with_server(ready, server)
+        scheduled_runs(home, models, count=2)
+        assert len(server.asked) == 2 * BREAK_AFTER  # the next run tries again
+    (row,) = rows_of(ready, "lake.daily_report")
+    assert "3 calls in a row failed" in row["error"]
+
+
+def test_all_rounds_of_one_command_are_one_run(settings: Settings, models: Models) -> None:
+    """Whoever sets a limit and writes ten weeks by hand does not expect to pay it twenty times."""
+    ready = prepare(settings)
+    notes(ready, {"ann": "fine"})
+    note(ready, "ann", "a week later", hours=7 * 24)
+    take_in(ready)
+    priced(Lake(ready.lake), *((model, kind, "0") for model in ("mini", "big") for kind in ("input", "output")))
+    with serving_model(says(EVALUATION, cost=0.01)) as server, dg.DagsterInstance.ephemeral() as instance:
+        home = with_server(ready, server, llm_run_usd=Decimal(0))
+        days = (DAY, DAY + timedelta(days=7))
+        report = write(home, now=at(14, 12), tables=[TABLE], days=days, instance=instance, models=models)
+        assert len(report.runs) == 2
+        assert len(server.asked) == 1
+    assert [row["status"] for row in rows_of(ready, TABLE)] == ["ok", "skipped: budget"]
 
 
 # --- schedules -------------------------------------------------------------------------------------------------------

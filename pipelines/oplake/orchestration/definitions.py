@@ -18,7 +18,7 @@ from oplake.lake.ledger import ARRIVALS
 from oplake.models.model import Models
 from oplake.models.sql_assets import sql_assets
 from oplake.orchestration.jobs import build_jobs
-from oplake.orchestration.llm import LLM, Llm
+from oplake.orchestration.llm import LLM, llm_resource
 from oplake.orchestration.partitions import daily
 from oplake.orchestration.resources import LAKEHOUSE, Lakehouse, Watch, lakehouse_resource, utc_now
 from oplake.orchestration.schedules import build_schedules
@@ -88,7 +88,7 @@ def _definitions(
             build_sensor(settings, models, jobs, clock=clock),
             *([build_tail(settings, clock=clock)] if settings.tail else []),
         ],
-        resources={LAKEHOUSE: lakehouse_resource(lakehouse), LLM: Llm(), **resources},
+        resources={LAKEHOUSE: lakehouse_resource(lakehouse), LLM: llm_resource(), **resources},
         executor=dg.in_process_executor,
     )
 

@@ -185,7 +185,9 @@ def carry_out_rounds(
     instance: dg.DagsterInstance | None,
     watch: Watch | None,
 ) -> RunReport:
-    """One run for each round of tables that authors write; see `write.write` for the arguments.
+    """One run of Dagster for each round of tables that authors write; see `write.write` for the arguments.
+
+    To whoever asked for them they are one: all have the same `llm`, so its limits hold for all of them together.
 
     Raises:
         LakeError: What was written could not be published.
@@ -195,7 +197,7 @@ def carry_out_rounds(
         records = instance or stack.enter_context(open_instance(settings))
         bury_abandoned(records, alive_folder(settings), now)
         clock = going_on_from(now)  # as in a scheduled run: calls take time, and what is spent is of its day
-        desk = _Desk(settings, models, lake, records, clock, watch, stack.enter_context(watched()), llm)
+        desk = _Desk(settings, models, lake, records, clock, watch, stack.enter_context(watched()), llm or Llm())
         try:
             also = ONLY_DUE if only_due else {}
             runs = [desk.execute(WRITE, each.tables, days=(each.start, each.stop), also=also) for each in rounds]

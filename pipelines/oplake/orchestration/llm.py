@@ -1,23 +1,26 @@
 """The resource `llm`: what writes prose. Only the assets of `oplake_assets.synthesis` may hold it, which a test proves.
 
+One lasts as long as a run: what the run may spend, which server it asks and whether it has given up holds for all its
+tables.
+
 A client of models is loaded when something is written, and not before: a run of anything else opens no socket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
+
 from oplake.orchestration.resources import Step
+from oplake.synthesis.run_state import RunState
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from oplake.lake.spec import TableSpec
     from oplake.orchestration.resources import Lakehouse
-    from oplake.synthesis.calls import Calls
     from oplake.synthesis.write import Outcome
     from oplake.synthesis.writing import Writing
 
@@ -35,15 +38,14 @@ PATIENCE = 3600.0  # seconds to wait for another process that writes
 
 @dataclass
 class Llm:
-    """Writes tables, with the models that the settings name, or with the author that needs none.
+    """Writes the tables of one run, with the models that the settings name, or with the author that needs none.
 
-    `opening` opens the calls of a run in place of those of the settings; `again` writes rows that are there anew.
-    `outcomes` is what was written so far.
+    `again` writes rows that are there anew. `outcomes` is what was written so far.
     """
 
     again: bool = False
-    opening: Callable[[Lakehouse], AbstractContextManager[Calls]] | None = field(default=None, repr=False)
     outcomes: list[Outcome] = field(default_factory=list, init=False)
+    _run: RunState = field(default_factory=RunState, init=False)
 
     def write(
         self,
@@ -68,7 +70,7 @@ class Llm:
         lakehouse.watch(Step(what.name, every[0], every[-1]))
         lakehouse.has_written = True
         settings, lake, clock = lakehouse.settings, lakehouse.lake, lakehouse.clock
-        opened = self.opening(lakehouse) if self.opening else open_calls(settings, lake, clock=clock)
+        opened = open_calls(settings, lake, clock=clock, run=self._run)
         with only_writer(settings, patience=PATIENCE), opened as calls:
             writer = Writer(settings, lake, calls, lakehouse.connection, specs, clock)
             outcome = writer.write(what, every, again=self.again, only_due=only_due)
@@ -80,3 +82,8 @@ class Llm:
         from oplake.report.metadata import metadata  # draws charts, which takes a second to load
 
         return dict(metadata(what, rows))
+
+
+def llm_resource() -> dg.ResourceDefinition:
+    """The resource that assets ask for under `llm`: another one for each run."""
+    return dg.ResourceDefinition(resource_fn=lambda _: Llm(), description="What writes prose in one run.")

@@ -24,6 +24,7 @@ from oplake.synthesis.client import Client, Patience, endpoints
 from oplake.synthesis.errors import ModelError
 from oplake.synthesis.extractive import Extractive
 from oplake.synthesis.memory import CLEAN, SOURCE, Memory, clean
+from oplake.synthesis.run_state import RunState
 from oplake.synthesis.spending import Budget, Prices
 from oplake.synthesis.wire import NO_TOKENS, Author, Request, Said, Tokens
 
@@ -78,8 +79,16 @@ def open_calls(
     *,
     clock: Callable[[], datetime] = utc_now,
     patience: Patience = Patience(),  # noqa: B008  # it cannot change
+    run: RunState | None = None,
 ) -> Iterator[Calls]:
-    """The calls of one run: of the servers that the settings name, or of the author that needs none.
+    """The calls of a run, or of a part of it: of the servers that the settings name, or of the author that needs none.
+
+    Args:
+        settings: Who is asked, and what that may cost.
+        lake: The lake, where the caller has it open.
+        clock: What tells the time.
+        patience: How long a server is asked.
+        run: The run that is under way; without it one begins.
 
     Raises:
         SynthesisError: A server is named, but no model.
@@ -89,22 +98,24 @@ def open_calls(
         if not servers:
             yield Calls(Extractive(), memory, settings)
             return
-        with Client(servers, patience=patience) as client:
-            yield Calls(client, memory, settings)
+        run = run or RunState()
+        with Client(servers, patience=patience, run=run) as client:
+            yield Calls(client, memory, settings, run)
 
 
 @dataclass
 class Calls:
-    """Makes the calls of one run."""
+    """Makes the calls of a run."""
 
     author: Author
     memory: Memory
     settings: Settings
+    run: RunState = field(default_factory=RunState)
     failures: list[Failure] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.prices = Prices(self.memory.lake, self.memory.connection)
-        self.budget = Budget(self.settings, self.memory, self.prices)
+        self.budget = Budget(self.settings, self.memory, self.prices, self.run)
 
     def make(
         self, request: Request, purpose: Purpose, *, is_replay: bool = False, also: Sequence[Mapping[str, Any]] = ()
@@ -142,7 +153,7 @@ class Calls:
         )
         if made.is_cached:
             return made
-        self.budget.run_usd += made.cost_usd or Decimal()
+        self.run.spent_usd += made.cost_usd or Decimal()
         assert isinstance(landed[0], events.LlmCall)
         return replace(made, said=_decoder.decode(landed[0].response or ""))  # as landing will serve it: redacted
 

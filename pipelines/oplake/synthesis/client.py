@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from oplake.settings import Settings
 from oplake.synthesis.errors import CircuitOpen, ModelError, ProvidersFailed, SynthesisError
+from oplake.synthesis.run_state import RunState
 from oplake.synthesis.wire import NO_TOKENS, FailedCall, Reply, Request, Said, Tier, Tokens, ToolCall
 
 ANSWER_SECONDS = 60.0  # a whole answer, whether it hangs or drips
@@ -76,23 +77,24 @@ class Patience:
 
 
 class Client:
-    """Asks the servers of one run: the primary, and once that fails only the fallback.
+    """Asks the servers of a run: the primary, and once that fails only the fallback.
 
     Not for several threads at a time. Close it, or use it in a `with` block.
     """
 
-    def __init__(self, servers: tuple[Endpoint, ...], *, patience: Patience = Patience()) -> None:
+    def __init__(
+        self, servers: tuple[Endpoint, ...], *, patience: Patience = Patience(), run: RunState | None = None
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
             servers: In the order in which they are asked; one at least.
             patience: How long.
+            run: The run that is under way, which may have had other clients; without it one begins.
         """
         self._servers = servers
         self._patience = patience
-        self._at = 0  # of the servers, the one in use
-        self._failures = 0  # calls in a row
-        self._refused: dict[str, set[str]] = {}  # parameters that a server does not take, by its URL and model
+        self._run = run or RunState()
         timeout = httpx.Timeout(patience.answer, connect=patience.connect)
         self._http = httpx.Client(timeout=timeout, follow_redirects=False)
 
@@ -102,7 +104,7 @@ class Client:
 
     def priced(self, tier: Tier) -> list[tuple[str, str]]:
         """Provider and model of each that may answer from here on, so that a limit can hold for all of them."""
-        return [(server.provider, server.models[tier]) for server in self._servers[self._at :]]
+        return [(server.provider, server.models[tier]) for server in self._servers[self._run.server :]]
 
     def ask(self, request: Request, failed: FailedCall) -> Reply:
         """Asks until somebody answers.
@@ -112,30 +114,31 @@ class Client:
             ProvidersFailed: All failed.
             CircuitOpen: Calls kept failing, so nobody was asked.
         """
-        if self._failures >= BREAK_AFTER:
+        run = self._run
+        if run.failures >= BREAK_AFTER:
             raise CircuitOpen(
-                f"{self._failures} calls in a row failed, so no more are made in this run; see the errors before, and "
+                f"{run.failures} calls in a row failed, so no more are made in this run; see the errors before, and "
                 f"whether {', '.join(server.url for server in self._servers)} can be reached"
             )
         reasons: list[str] = []
         while True:
-            server = self._servers[self._at]
-            has_next = self._at + 1 < len(self._servers)
+            server = self._servers[run.server]
+            has_next = run.server + 1 < len(self._servers)
             try:
                 reply = self._ask_patiently(server, request, has_next=has_next)
             except ModelError as error:
                 reasons.append(f"{server.provider} ({server.models[request.tier]}): {error}")
-                instead = self._servers[self._at + 1].provider if has_next and not error.is_final else None
+                instead = self._servers[run.server + 1].provider if has_next and not error.is_final else None
                 failed(server.provider, server.models[request.tier], error, instead)
                 if error.is_final:
-                    self._failures += 1
+                    run.failures += 1
                     raise
                 if not has_next:
-                    self._failures += 1
+                    run.failures += 1
                     raise ProvidersFailed("no model answered: " + "; ".join(reasons)) from error
-                self._at += 1  # for the rest of the run
+                run.server += 1  # for the rest of the run
             else:
-                self._failures = 0
+                run.failures = 0
                 return reply
 
     def close(self) -> None:
@@ -180,7 +183,7 @@ class Client:
 
     def _ask_once(self, server: Endpoint, request: Request, began: float, attempts: int) -> Reply:
         model = server.models[request.tier]
-        refused = self._refused.setdefault(f"{server.url} {model}", set())
+        refused = self._run.refused.setdefault(f"{server.url} {model}", set())
         while True:
             sent = request.body(model, without=refused)
             status, body, later = self._post(server, sent)

@@ -322,7 +322,7 @@ class _Work:
         self._index += 1
         if made.said.thinking:
             yield self._event("thinking", made.said.thinking)
-        cost = {"cost_usd": made.cost_usd, "run_usd": self.calls.budget.run_usd, "is_cached": made.is_cached}
+        cost = {"cost_usd": made.cost_usd, "run_usd": self.calls.run.spent_usd, "is_cached": made.is_cached}
         yield LoopEvent(
             "cost_update", f"{made.model}: {made.tokens.input_tokens + made.tokens.output_tokens} tokens", cost
         )

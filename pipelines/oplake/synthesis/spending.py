@@ -17,6 +17,7 @@ from oplake.lake.tables import Lake
 from oplake.settings import Settings
 from oplake.synthesis.errors import OverBudget, Unpriced
 from oplake.synthesis.memory import Memory
+from oplake.synthesis.run_state import RunState
 from oplake.synthesis.wire import Tokens
 
 PLACES = Decimal("1e-9")  # of a dollar, as in every table of costs
@@ -78,10 +79,9 @@ class Prices:
 class Budget:
     """The limits of one run, and of the day. Spent is what has landed, whether it was ingested or not."""
 
-    def __init__(self, settings: Settings, memory: Memory, prices: Prices) -> None:
+    def __init__(self, settings: Settings, memory: Memory, prices: Prices, run: RunState) -> None:
         self._run_limit, self._day_limit = settings.llm_run_usd, settings.llm_day_usd
-        self._memory, self._prices = memory, prices
-        self.run_usd = Decimal()
+        self._memory, self._prices, self._run = memory, prices, run
 
     def spent(self, day: date) -> Decimal:
         """US dollars of all calls of a day; those whose price is not known count nothing."""
@@ -122,7 +122,7 @@ class Budget:
                 )
             most = max(most, cost)
         limits = [
-            ("run", "OPLAKE_LLM_RUN_USD", self._run_limit, self.run_usd),
+            ("run", "OPLAKE_LLM_RUN_USD", self._run_limit, self._run.spent_usd),
             (
                 "day",
                 "OPLAKE_LLM_DAY_USD",
