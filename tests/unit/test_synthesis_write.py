@@ -279,6 +279,8 @@ BROKEN = {
     "400": fails(400, "no such model"),
     "no completion": sends("<html>"),
     "too slow": drips(30),
+    "cut": says(EVALUATION, finish="length"),
+    "thought too long": says(None, finish="length"),
 }
 
 

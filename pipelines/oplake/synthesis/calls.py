@@ -1,6 +1,6 @@
 """Calls: every request of a run goes through here, so that it is paid once, under the budget, and lands.
 
-A call that landed with an answer is the cache for the same request. A failed call lands, too.
+A call that landed with an answer to work with is the cache for the same request. All others land, too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from oplake.synthesis.extractive import Extractive
 from oplake.synthesis.memory import CLEAN, SOURCE, Memory, clean
 from oplake.synthesis.run_state import RunState
 from oplake.synthesis.spending import Budget, Prices
-from oplake.synthesis.wire import NO_TOKENS, Author, Request, Said, Tokens
+from oplake.synthesis.wire import NO_TOKENS, Author, Request, Said, Tokens, flaw
 
 RESPONSE_CHARS = 190_000  # a little less than `llm_call.response` holds: redaction may make it longer
 OK, FAILED = "ok", "error"  # of `llm_call.status`
@@ -122,6 +122,8 @@ class Calls:
     ) -> Made:
         """The answer to a request: from landing if it is there, else from the author, landed before it is returned.
 
+        What an author says may have a `flaw`; it is returned and lands all the same, and serves nobody later.
+
         Args:
             request: What is asked.
             purpose: What for.
@@ -134,12 +136,7 @@ class Calls:
             LandingError: What was answered could not be made durable.
         """
         key = self.author.key(request)
-        earlier = self.memory.find("llm_call", prompt_hash=key, status=OK, cached=False, source=SOURCE)
-        if earlier:
-            row = earlier[-1]
-            made = Made(_decoder.decode(row["response"]), row["provider"], row["model"], key, is_cached=True)
-        else:
-            made = self._ask(request, purpose, key)
+        made = self._earlier(request, key) or self._ask(request, purpose, key)
         call = {
             **_call(purpose, made.provider, made.model, key),
             "status": OK,
@@ -156,6 +153,14 @@ class Calls:
         self.run.spent_usd += made.cost_usd or Decimal()
         assert isinstance(landed[0], events.LlmCall)
         return replace(made, said=_decoder.decode(landed[0].response or ""))  # as landing will serve it: redacted
+
+    def _earlier(self, request: Request, key: str) -> Made | None:
+        """The last answer to the same request that is one to work with: served the others, no retry could succeed."""
+        for row in reversed(self.memory.find("llm_call", prompt_hash=key, status=OK, cached=False, source=SOURCE)):
+            said = _decoder.decode(row["response"])
+            if not flaw(said, request):
+                return Made(said, row["provider"], row["model"], key, is_cached=True)
+        return None
 
     def _ask(self, request: Request, purpose: Purpose, key: str) -> Made:
         day = self.memory.now().date()

@@ -38,7 +38,7 @@ from oplake.synthesis.query import Query, pin
 from oplake.synthesis.session import DELIVERED, Result, Session, due_notes, read_session, told_at_start
 from oplake.synthesis.tools import PlaybookTool, Tool
 from oplake.synthesis.transcript import Transcript, as_text
-from oplake.synthesis.wire import Message, Request, Said, Tier, ToolCall
+from oplake.synthesis.wire import Message, Request, Said, Tier, ToolCall, flaw
 
 NEAR_FULL = 0.8  # of the context, at which the older half is compressed
 BETWEEN_COMPRESSIONS = 5  # turns; a digest of a digest of a digest says nothing any more
@@ -103,7 +103,7 @@ class Assessment(BaseModel):
 class Answer:
     """What came of a task, and what it took."""
 
-    status: str  # ok; raw: it fits no schema; skipped: budget; failed
+    status: str  # ok; raw: it fits no schema, after a repair; skipped: budget; failed
     fields: Mapping[str, Any]  # of the schema; `summary` and `raw` where it fits none; nothing without an answer
     author: str  # the model that answered, or `extractive`; empty when nobody did
     provider: str
@@ -144,8 +144,8 @@ def run(task: Task, calls: Calls) -> Iterator[LoopEvent]:
         work.status = SKIPPED
         yield work.failed(error)
     except Exception as error:  # noqa: BLE001  # whatever it is, one user's failure must not stop the others
-        if work.value is None:
-            work.status = FAILED if work.said is None else RAW
+        if work.said is None:
+            work.status = FAILED
         yield work.failed(error)
     yield work.done()
 
@@ -199,17 +199,9 @@ class _Work:
             transcript.answer(made.said)
             if not made.said.tool_calls:
                 break
-            if not self._tools or is_last:
-                raise SynthesisError(f"the model called tools where it has none, in turn {turn + 1}")
             yield from self._use_tools(transcript, made.said)
-        self.said = made
-        if made.said.content:
-            yield self._event("response", made.said.content)
-        if made.said.finish_reason not in {"stop", ""} or not made.said.content:
-            reason = made.said.finish_reason or "nothing"
-            self.said = made if made.said.content else None
-            raise SynthesisError(f"the model ended with {reason!r}, and not with an answer")
-        yield from self._validate(transcript)
+        yield self._event("response", made.said.content)
+        yield from self._validate(transcript, made)
         if isinstance(self.calls.author, Client):
             yield from self._review("\n".join(transcript.evidence))
 
@@ -300,7 +292,11 @@ class _Work:
     def _call(
         self, request: Request, step: str, *, also: Sequence[Mapping[str, Any]] = ()
     ) -> Generator[LoopEvent, None, Made]:
-        """One call of a model, and the events that it brings about."""
+        """One call of a model, and the events that it brings about.
+
+        Raises:
+            SynthesisError: Nobody answered, or it is nothing to work with.
+        """
         task = self.task
         purpose = Purpose(
             task.asset,
@@ -326,6 +322,9 @@ class _Work:
         yield LoopEvent(
             "cost_update", f"{made.model}: {made.tokens.input_tokens + made.tokens.output_tokens} tokens", cost
         )
+        problem = flaw(made.said, request)
+        if problem:
+            raise SynthesisError(problem)
         return made
 
     def _use_tools(self, transcript: Transcript, said: Said) -> Steps:
@@ -410,11 +409,14 @@ class _Work:
         older = transcript.older_half() if is_allowed else []
         if older:
             self._compressed_at = turn
-            digest = "" if turn in self.session.dropped else (yield from self._digest(older))
+            if turn in self.session.dropped:
+                digest, self._index = "", self.session.dropped[turn]
+            else:
+                digest = yield from self._digest(older)
+                if not digest or turn not in self.session.turns:
+                    detail = {"has_digest": bool(digest), "messages": len(older), "next_turn": self._index}
+                    self.memory.land([self._session_event("compressed", digest, detail, turn=turn)])
             transcript.compress(digest)
-            if turn not in self.session.turns and turn not in self.session.dropped:
-                detail = {"has_digest": bool(digest), "messages": len(older)}
-                self.memory.land([self._session_event("compressed", digest, detail, turn=turn)])
         if transcript.tokens > room:
             raise SynthesisError(
                 f"the facts and what was found take about {transcript.tokens} tokens, more than the {room} that "
@@ -429,26 +431,23 @@ class _Work:
         except SynthesisError as error:
             yield self._event("warning", f"no digest, so the older half is dropped: {error}")
             return ""
-        return "Digest of earlier turns:\n" + fenced(made.said.content, "digest") if made.said.content else ""
+        return "Digest of earlier turns:\n" + fenced(made.said.content, "digest")
 
-    def _validate(self, transcript: Transcript) -> Steps:
-        """Holds the answer to the schema, with one round of repair."""
-        assert self.said is not None
-        parsed = parse(self.said.said.content, self.task.schema)
+    def _validate(self, transcript: Transcript, made: Made) -> Steps:
+        """Holds an answer to the schema, with one round of repair.
+
+        Raises:
+            SynthesisError: The repair could not be had; as long as that may come, there is no answer.
+        """
+        parsed = parse(made.said.content, self.task.schema)
         if parsed.value is None and isinstance(self.calls.author, Client):
             yield self._event(
                 "warning", f"the answer does not fit the schema, and is asked for again: {parsed.problem}"
             )
             transcript.tell(render("repair", {"problem": parsed.problem}).text)
-            first = self.said
-            try:
-                repaired = yield from self._call(self._request(transcript, with_tools=False), "repair")
-            except SynthesisError as error:
-                yield self._event("warning", f"the answer was not repaired: {error}")
-            else:
-                self.said = repaired if repaired.said.content else first
-                parsed = parse(self.said.said.content, self.task.schema)
-        self.value = parsed.value
+            made = yield from self._call(self._request(transcript, with_tools=False), "repair")
+            parsed = parse(made.said.content, self.task.schema)
+        self.said, self.value = made, parsed.value
         if parsed.value is None:
             self.status = RAW
             yield self._event(

@@ -36,7 +36,9 @@ class Session:
     turns: set[int] = field(default_factory=set)
     results: dict[tuple[int, int], Result] = field(default_factory=dict)  # by turn and call
     notes: dict[int, list[str]] = field(default_factory=dict)  # ids of the notes told before a turn
-    dropped: set[int] = field(default_factory=set)  # turns before which the older half was dropped without a digest
+    dropped: dict[int, int] = field(
+        default_factory=dict
+    )  # turns before which the older half was dropped without a digest, and which turn came next
     events: set[tuple[str, int | None, str]] = field(default_factory=set)  # type, turn and content of each that landed
     begun_at: datetime | None = None
     versions: dict[str, int] = field(default_factory=dict)  # of the lake's tables, as the work saw them
@@ -60,7 +62,7 @@ def read_session(memory: Memory, session_id: str) -> Session:
             case "audit" if detail.get("action") == DELIVERED:
                 session.notes.setdefault(turn, []).append(detail["details"])
             case "compressed" if not detail["has_digest"]:
-                session.dropped.add(turn)
+                session.dropped[turn] = detail.get("next_turn", turn)
             case "done":
                 session.is_finished = detail["status"] in ANSWERED
     return session
