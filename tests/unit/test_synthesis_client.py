@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, SecretStr
@@ -106,6 +108,25 @@ def test_who_asks_to_wait_too_long_is_not_waited_for() -> None:
         assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\u00b2",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 32 Jan 2026 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 -0000",
+        "-1",
+        "0.5",
+        "soon",
+        " 0 ",
+    ],
+)
+def test_an_odd_retry_after_is_no_reason_to_give_up(value: str) -> None:
+    with serving_model(fails(429, Retry_After=value), says("fine")) as server, client(server) as asking:
+        assert asking.ask(ASKED, Failures()).attempts == 2
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422])
 def test_other_4xx_are_never_asked_again_nor_anybody_else(status: int) -> None:
     with serving_model(fails(status, "not so", Retry_After="0")) as first, serving_model(says("x")) as second:
@@ -191,6 +212,42 @@ def test_a_right_answer_under_a_wrong_content_type_is_read() -> None:
         reply = asking.ask(ASKED, Failures())
     assert reply.said.content == "fine"
     assert reply.tokens.input_tokens > 0  # an estimate: what is paid for must not look free
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens", "charged"),
+    [
+        ({"prompt_tokens": None, "completion_tokens": 5}, (None, 5), None),
+        ({"prompt_tokens": 7.0, "completion_tokens": 5}, (7, 5), None),
+        ({"prompt_tokens": 7, "completion_tokens": "5"}, (7, None), None),
+        ({"prompt_tokens": 7, "completion_tokens": -5}, (7, None), None),
+        ({"prompt_tokens": 7, "completion_tokens": 5, "cost": "0.1"}, (7, 5), None),
+        ({"prompt_tokens": 7, "completion_tokens": 5, "cost": True}, (7, 5), None),
+        ({"prompt_tokens": 7, "completion_tokens": 5, "cost": 1e300}, (7, 5), None),
+        ({"prompt_tokens": 7, "completion_tokens": 5, "cost": 0}, (7, 5), 0.0),
+        ({"prompt_tokens": 7, "completion_tokens": 5, "prompt_tokens_details": [1]}, (7, 5), None),
+        (
+            {"prompt_tokens": 7, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": {}}},
+            (7, 5),
+            None,
+        ),
+        ({"prompt_tokens": 2**63, "completion_tokens": 5}, (None, 5), None),
+        ({"prompt_tokens": 10**400, "completion_tokens": 5}, (None, None), None),
+        ([7, 5], (None, None), None),
+        ("many", (None, None), None),
+    ],
+    ids=str,
+)
+def test_an_odd_usage_costs_no_answer(usage: Any, tokens: tuple[int | None, int | None], charged: float | None) -> None:
+    """It was thrown away and asked for four times, each of them paid. What is not told (None) is estimated."""
+    message = {"message": {"content": "fine"}, "finish_reason": "stop"}
+    with serving_model(sends(json.dumps({"choices": [message], "usage": usage}))) as server, client(server) as asking:
+        reply = asking.ask(ASKED, Failures())
+        assert len(server.asked) == 1
+    assert (reply.said.content, reply.charged_usd) == ("fine", charged)
+    read, written = tokens
+    assert reply.tokens.input_tokens == (ASKED.prompt_tokens if read is None else read)
+    assert reply.tokens.output_tokens == written or (written is None and 0 < reply.tokens.output_tokens < 500)
 
 
 def test_nobody_at_the_address() -> None:

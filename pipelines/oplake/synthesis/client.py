@@ -7,6 +7,7 @@ and the circuit breaker. What may be spent, what was answered before and what la
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from pydantic import SecretStr
 from oplake.settings import Settings
 from oplake.synthesis.errors import CircuitOpen, ModelError, ProvidersFailed, SynthesisError
 from oplake.synthesis.run_state import RunState
-from oplake.synthesis.wire import NO_TOKENS, FailedCall, Reply, Request, Said, Tier, Tokens, ToolCall
+from oplake.synthesis.wire import BYTES_PER_TOKEN, FailedCall, Reply, Request, Said, Tier, Tokens, ToolCall
 
 ANSWER_SECONDS = 60.0  # a whole answer, whether it hangs or drips
 CONNECT_SECONDS = 10.0
@@ -30,6 +31,8 @@ ATTEMPTS = 4  # of one provider
 RETRY_SECONDS = 90.0  # for all attempts at one provider; a scheduled run has time, but not for ever
 WAIT_SECONDS = 30.0  # the longest wait between two attempts; who asks for more is not waited for
 BREAK_AFTER = 3  # calls in a row that failed everywhere
+MOST_TOKENS = 10**9  # of a call: no context holds more, and what says so is no count of tokens
+MOST_USD = 10**6  # of a call, likewise
 LATER = 429  # the one 4xx that is worth asking again
 SWITCHED = frozenset({500, 503})  # go to the fallback at once, where there is one
 
@@ -195,8 +198,10 @@ class Client:
             is_final = 300 <= status < 500 and status != LATER
             raise ModelError(f"HTTP {status}: {_excerpt(body)}", status=status, retry_after=later, is_final=is_final)
         said, tokens, charged_usd = _read(body)
-        if tokens == NO_TOKENS:  # it does not say: what is paid for must not look free
-            tokens = Tokens(request.prompt_tokens, len(body) // 3)
+        tokens = tokens._replace(  # estimates where it does not say: what is paid for must not look free
+            input_tokens=tokens.input_tokens or request.prompt_tokens,
+            output_tokens=tokens.output_tokens or len(body) // BYTES_PER_TOKEN,
+        )
         took_ms = (time.monotonic() - began) * 1000
         return Reply(said, server.provider, model, tokens, charged_usd, took_ms, attempts)
 
@@ -245,15 +250,18 @@ def _excerpt(body: bytes) -> str:
     return " ".join(body[:300].decode(errors="replace").split()) or "an empty body"
 
 
+_SECONDS = re.compile(r"\s*[0-9]+\s*")  # `isdigit` takes a superscript for a number, which `float` does not
+
+
 def _retry_after(value: str | None) -> float | None:
     """Seconds to wait by a `Retry-After`, which has seconds or a date."""
     if not value:
         return None
-    if value.strip().isdigit():
+    if _SECONDS.fullmatch(value):
         return float(value)
     try:
         at = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # nothing of the kind, or a year that no date has
         return None
     return max(0.0, (at - datetime.now(UTC)).total_seconds()) if at.tzinfo else None
 
@@ -280,25 +288,9 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-    cost: float | None = None
-
-
 class _Completion(msgspec.Struct):
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: msgspec.Raw = msgspec.Raw()  # read apart: no answer is lost, and asked and paid for again, over it
 
 
 _decoder = msgspec.json.Decoder(_Completion)
@@ -326,12 +318,33 @@ def _read(body: bytes) -> tuple[Said, Tokens, float | None]:
         ),
         thinking=choice.message.reasoning_content or choice.message.reasoning or "",
     )
-    usage = completion.usage or _Usage()
-    read = (usage.prompt_tokens_details or _PromptDetails()).cached_tokens or 0
-    reasoning = (usage.completion_tokens_details or _CompletionDetails()).reasoning_tokens or 0
-    tokens = Tokens(max(usage.prompt_tokens, 0), max(usage.completion_tokens, 0), max(read, 0), 0, max(reasoning, 0))
-    charged = usage.cost if usage.cost is not None and usage.cost >= 0 else None
-    return said, tokens, charged
+    return said, *_usage(completion.usage)
+
+
+def _usage(told: msgspec.Raw) -> tuple[Tokens, float | None]:
+    """Tokens, and US dollars that were charged, as far as a completion tells them; 0 and None where it does not."""
+    try:
+        usage = _object(msgspec.json.decode(told))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        usage = {}
+    tokens = (
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        _object(usage.get("prompt_tokens_details")).get("cached_tokens"),
+        0,
+        _object(usage.get("completion_tokens_details")).get("reasoning_tokens"),
+    )
+    charged = _number(usage.get("cost"), most=MOST_USD)
+    return Tokens(*(int(_number(each, most=MOST_TOKENS) or 0) for each in tokens)), charged
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any, *, most: int) -> float | None:
+    """A number of JSON that is one, and not absurd."""
+    return float(value) if type(value) in {int, float} and 0 <= value <= most else None
 
 
 def _arguments(value: Any) -> str:
