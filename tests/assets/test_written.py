@@ -25,7 +25,7 @@ from tests.authors import (
     statuses,
     with_server,
 )
-from tests.landed_events import NOON, prepare, take_in
+from tests.landed_events import NOON, event, land, prepare, take_in
 from tests.model_server import fails, says, serving_model
 from tests.receiving import landed
 from tests.unit.test_synthesis_calls import priced
@@ -172,6 +172,20 @@ def test_all_rounds_of_one_command_are_one_run(settings: Settings, models: Model
         assert len(report.runs) == 2
         assert len(server.asked) == 1
     assert [row["status"] for row in rows_of(ready, TABLE)] == ["ok", "skipped: budget"]
+
+
+def test_of_several_rounds_the_last_one_is_told_what_the_operator_wants(settings: Settings, models: Models) -> None:
+    ready = prepare(settings)
+    for week, text in enumerate(("a note", "a week later")):
+        note(ready, "ann", text, hours=week * 7 * 24)
+    take_in(ready)
+    land(ready, [event("operator_note", "o1", target=TABLE, message="Mind the outage.")], writer="operator")
+    with serving_model(answers) as server, dg.DagsterInstance.ephemeral() as instance:
+        days = (DAY, DAY + timedelta(days=7))
+        home = with_server(ready, server)
+        write(home, now=at(14, 12), tables=[TABLE], days=days, instance=instance, models=models)
+        asked = [str(body["messages"]) for body in server.asked if schema_of(body) == "MetaEvaluation"]
+    assert ["Mind the outage." in text for text in asked] == [False, True]
 
 
 # --- schedules -------------------------------------------------------------------------------------------------------

@@ -302,6 +302,31 @@ def test_one_users_failure_stops_nobody_else(ready: Settings, how: str) -> None:
     assert (bob["status"], bob["error"]) == ("ok", None)
 
 
+def test_a_note_for_a_table_is_told_in_the_newest_partition_of_a_run(ready: Settings) -> None:
+    """Days are written from the first one on: a report of last week that is tried again would use the note up."""
+    for days, user in ((-3, "zoe"), (0, "ann"), (0, "bob")):
+        note(ready, user, f"a note of {user}", hours=24 * days)
+    take_in(ready)
+
+    def reports_told() -> dict[str, bool]:
+        asked = [str(body["messages"]) for body in server.asked if schema_of(body) == "DailyReport"]
+        server.asked.clear()
+        return {user: "outage" in text for text in asked for user in ("ann", "bob", "zoe") if f"of {user}" in text}
+
+    days = [DAY - timedelta(days=n) for n in range(3, -1, -1)]
+    refuse = answers_but(lambda text: fails(400) if "of zoe" in text or "of bob" in text else None)
+    with serving_model(refuse) as server:
+        home = with_server(ready, server)
+        write(home, REPORTS, days[0])
+        land(ready, [event("operator_note", "o1", target=REPORTS, message="Mind the outage.")], writer="operator")
+        server.asked.clear()
+        write(home, REPORTS, *days)
+        assert reports_told() == {"zoe": False, "ann": True, "bob": True}
+        server.script[:] = [answers]
+        write(home, REPORTS, *days)
+        assert reports_told() == {"zoe": False, "bob": True}  # who has not been told yet, in that partition
+
+
 def test_broken_json_twice_is_kept_as_it_is(ready: Settings) -> None:
     notes(ready, {"ann": "fine", "bob": "unlucky"})
     with serving_model(answers_but(lambda text: says("no JSON " * 99) if "unlucky" in text else None)) as server:

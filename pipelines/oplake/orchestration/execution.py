@@ -196,8 +196,10 @@ def carry_out_rounds(
     with ExitStack() as stack:
         records = instance or stack.enter_context(open_instance(settings))
         bury_abandoned(records, alive_folder(settings), now)
+        llm = llm or Llm()
+        llm.last_days = {table: each.stop for each in rounds for table in each.tables}  # rounds are in their order
         clock = going_on_from(now)  # as in a scheduled run: calls take time, and what is spent is of its day
-        desk = _Desk(settings, models, lake, records, clock, watch, stack.enter_context(watched()), llm or Llm())
+        desk = _Desk(settings, models, lake, records, clock, watch, stack.enter_context(watched()), llm)
         try:
             also = ONLY_DUE if only_due else {}
             runs = [desk.execute(WRITE, each.tables, days=(each.start, each.stop), also=also) for each in rounds]

@@ -40,10 +40,12 @@ PATIENCE = 3600.0  # seconds to wait for another process that writes
 class Llm:
     """Writes the tables of one run, with the models that the settings name, or with the author that needs none.
 
-    `again` writes rows that are there anew. `outcomes` is what was written so far.
+    `again` writes rows that are there anew. `last_days` is the last day of each table that the run will write, where
+    it comes in several rounds. `outcomes` is what was written so far.
     """
 
     again: bool = False
+    last_days: dict[str, date] = field(default_factory=dict, init=False)
     outcomes: list[Outcome] = field(default_factory=list, init=False)
     _run: RunState = field(default_factory=RunState, init=False)
 
@@ -73,7 +75,8 @@ class Llm:
         opened = open_calls(settings, lake, clock=clock, run=self._run)
         with only_writer(settings, patience=PATIENCE), opened as calls:
             writer = Writer(settings, lake, calls, lakehouse.connection, specs, clock)
-            outcome = writer.write(what, every, again=self.again, only_due=only_due)
+            are_last = self.last_days.get(what.name, every[-1]) <= every[-1]
+            outcome = writer.write(what, every, again=self.again, only_due=only_due, are_last=are_last)
         self.outcomes.append(outcome)
         return outcome
 

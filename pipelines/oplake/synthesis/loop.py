@@ -74,6 +74,7 @@ class Task:
     temperature: float = 0.4
     max_turns: int = 1
     uses_query: bool = False  # whether the model may ask the lake; it takes more than one turn
+    is_newest: bool = True  # of the partitions of its run: there operator's notes for the asset are told
 
     @property
     def input_rows(self) -> int:
@@ -160,6 +161,7 @@ class _Work:
         self.task = task
         self.calls = calls
         self.memory = calls.memory
+        self._is_model = isinstance(calls.author, Client)  # else the embedded author, who reads facts alone
         self.status = OK
         self.session = Session(_session_id(task, "", []))
         self.said: Made | None = None  # the answer
@@ -193,7 +195,7 @@ class _Work:
         yield from self._begin(transcript)
         for turn in range(task.max_turns):
             yield from self._compress(transcript)
-            marks = self._tell_notes(transcript)
+            marks = yield from self._tell_notes(transcript)
             is_last = turn == task.max_turns - 1
             made = yield from self._call(self._request(transcript, with_tools=not is_last), "answer", also=marks)
             transcript.answer(made.said)
@@ -202,16 +204,15 @@ class _Work:
             yield from self._use_tools(transcript, made.said)
         yield self._event("response", made.said.content)
         yield from self._validate(transcript, made)
-        if isinstance(self.calls.author, Client):
+        if self._is_model:
             yield from self._review("\n".join(transcript.evidence))
 
     def _begin(self, transcript: Transcript) -> Steps:
         task, memory = self.task, self.memory
-        scope = (task.asset, task.partition, task.user_id)
         key = self.calls.author.key(self._request(transcript, with_tools=False))
-        told = told_at_start(memory, *scope)
+        told = told_at_start(memory, task.asset, task.partition, task.user_id) if self._is_model else []
         self.session = read_session(memory, _session_id(task, key, told))
-        due = [note["event_id"] for note in due_notes(memory, *scope)]
+        due = [note["event_id"] for note in self._due_notes()]
         if due and (self.session.is_finished or not self.session.turns):
             self.session = read_session(memory, _session_id(task, key, [*told, *due]))
             told += due
@@ -219,7 +220,7 @@ class _Work:
         if self._flags:
             names = ", ".join(sorted(self._flags))
             yield self._event("warning", f"the facts hold text that looks like instructions: {names}", flags=names)
-        if task.uses_query and isinstance(self.calls.author, Client):
+        if task.uses_query and self._is_model:
             yield from self._pin_lake()
 
     def _pin_lake(self) -> Steps:
@@ -257,21 +258,33 @@ class _Work:
             transcript.messages, task.tier, task.max_tokens, task.temperature, task.schema, tools, facts=task.facts
         )
 
-    def _tell_notes(self, transcript: Transcript) -> list[dict[str, Any]]:
-        """Adds the operator's notes that are due before this call; returns what marks them as delivered."""
+    def _due_notes(self, session_id: str = "") -> list[dict[str, Any]]:
+        """Operator's notes to be told now. The embedded author could not heed them: they wait for a model."""
+        if not self._is_model:
+            return []
+        task = self.task
+        return due_notes(
+            self.memory, task.asset, task.partition, task.user_id, is_newest=task.is_newest, session_id=session_id
+        )
+
+    def _tell_notes(self, transcript: Transcript) -> Generator[LoopEvent, None, list[dict[str, Any]]]:
+        """Adds the operator's notes that are due before this call; returns what marks them as delivered.
+
+        Whoever may land events may write one, so it is fenced and flagged like all text from outside.
+        """
         memory, task, index = self.memory, self.task, self._index
-        scope = (task.asset, task.partition, task.user_id)
         if index == 0:
             notes = memory.find("operator_note", event_id=self._start_notes) if self._start_notes else []
         elif self._is_replay:
             notes = memory.find("operator_note", event_id=self.session.notes.get(index, []))
         else:
-            notes = due_notes(memory, *scope, self.session.session_id)
+            notes = self._due_notes(self.session.session_id)
         for note in notes:
             transcript.tell(render("operator_note", {"message": note["message"]}).text, is_kept=True)
+            yield from self._flag("an operator's note", note["message"])
         if self._is_replay:
             return []
-        due = {note["event_id"] for note in due_notes(memory, *scope, self.session.session_id)}
+        due = {note["event_id"] for note in self._due_notes(self.session.session_id)}
         return [
             self._session_event(
                 "audit",
@@ -361,13 +374,17 @@ class _Work:
             evidence = f"q{turn}.{number}"
             if kept.is_ok:
                 self._results[evidence] = kept
-            found = injection_flags(text)
-            if found:
-                self._flags |= set(found)
-                names = ", ".join(found)
-                yield self._event("warning", f"the result {evidence} looks like instructions: {names}", flags=names)
+            yield from self._flag(f"the result {evidence}", text)
             transcript.result(call.id, fenced(text, f"result {evidence}"), evidence)
             yield LoopEvent("tool_result", text, {"is_ok": result.is_ok, "evidence": evidence, "call_id": call.id})
+
+    def _flag(self, what: str, text: str) -> Iterator[LoopEvent]:
+        """Flags what in a text from outside looks like instructions."""
+        found = injection_flags(text)
+        if found:
+            self._flags |= set(found)
+            names = ", ".join(found)
+            yield self._event("warning", f"{what} looks like instructions: {names}", flags=names)
 
     def _use(self, name: str, arguments: Mapping[str, Any], number: int) -> Result:
         if number >= CALLS_PER_TURN:
@@ -440,7 +457,7 @@ class _Work:
             SynthesisError: The repair could not be had; as long as that may come, there is no answer.
         """
         parsed = parse(made.said.content, self.task.schema)
-        if parsed.value is None and isinstance(self.calls.author, Client):
+        if parsed.value is None and self._is_model:
             yield self._event(
                 "warning", f"the answer does not fit the schema, and is asked for again: {parsed.problem}"
             )
@@ -512,7 +529,7 @@ class _Work:
         """The end, with the answer."""
         made, said = self._made, self.said
         costs = [each.cost_usd for each in made]
-        author = "" if said is None else EXTRACTIVE if not isinstance(self.calls.author, Client) else said.model
+        author = "" if said is None else said.model if self._is_model else EXTRACTIVE
         if self.value is not None:
             fields = self.value.model_dump(mode="json")
         else:

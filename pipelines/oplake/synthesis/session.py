@@ -69,12 +69,13 @@ def read_session(memory: Memory, session_id: str) -> Session:
 
 
 def due_notes(
-    memory: Memory, asset: str, partition: str, user_id: str | None, session_id: str = ""
+    memory: Memory, asset: str, partition: str, user_id: str | None, *, is_newest: bool, session_id: str = ""
 ) -> list[dict[str, Any]]:
     """Operator notes that this work has yet to be told, oldest first.
 
     A note for a user is told once, to whatever next asks about that user. A note for an asset is told in one partition
-    of it, there once for each user: who writes "mind the outage of Monday" means the whole report.
+    of it, the newest one of a run, and there once for each user: who writes "mind the outage of Monday" means the
+    whole report, and not one of last week of which some row is tried again.
     """
     targets = [target for target in (asset, user_id, session_id) if target]
     marks: dict[str, list[Mapping[str, Any]]] = {}
@@ -84,9 +85,11 @@ def due_notes(
 
     def is_due(note: Mapping[str, Any]) -> bool:
         told = marks.get(note["event_id"], [])
-        if note["target"] != asset:
-            return not told
-        return all(mark["partition"] == partition and mark["user_id"] != user_id for mark in told)
+        if not told:
+            return is_newest or note["target"] != asset
+        return note["target"] == asset and all(
+            mark["partition"] == partition and mark["user_id"] != user_id for mark in told
+        )
 
     return [note for note in memory.find("operator_note", target=targets) if is_due(note)]
 

@@ -63,6 +63,7 @@ class Outcome:
     """What writing some days of a table came to."""
 
     table: str
+    newest: str | None = None  # partition, in which operator's notes are told; none where the run goes on to newer ones
     rows: dict[date, list[dict[str, Any]]] = field(
         default_factory=dict
     )  # of every day that was looked at, as they stand
@@ -137,7 +138,15 @@ class Writer:
     specs: Mapping[str, TableSpec]  # of every table of the lake
     clock: Callable[[], datetime]
 
-    def write(self, what: Writing, days: Iterable[date], *, again: bool = False, only_due: bool = False) -> Outcome:
+    def write(
+        self,
+        what: Writing,
+        days: Iterable[date],
+        *,
+        again: bool = False,
+        only_due: bool = False,
+        are_last: bool = True,
+    ) -> Outcome:
         """Writes what is missing in the partitions of some days that are over.
 
         Args:
@@ -146,18 +155,21 @@ class Writer:
             again: Whether to write rows anew that have an answer; where nothing changed, an earlier answer serves.
             only_due: Whether to leave alone partitions that a schedule would not write now: they are over, but not
                 settled, or too long ago.
+            are_last: Whether the run writes no later days of the table.
 
         Raises:
             LakeError: The table could not be read or written.
         """
-        outcome = Outcome(what.name)
         self._bring_up_to_date(what)
         now = self.clock()
         last = self._last_written(what)
+        todo: dict[date, list[Partition]] = {}
         for day in sorted(days):
             over = [each for each in what.partitions(day) if each.end <= now]
-            partitions = [each for each in over if what.is_due(each, now)] if only_due else over
-            self._write_day(what, day, partitions, last, outcome, again=again)
+            todo[day] = [each for each in over if what.is_due(each, now)] if only_due else over
+        outcome = Outcome(what.name, newest=None if are_last else "")
+        for day in todo:
+            self._write_day(what, day, todo, last, outcome, again=again)
         return outcome
 
     def _bring_up_to_date(self, what: Writing) -> None:
@@ -179,7 +191,7 @@ class Writer:
         self,
         what: Writing,
         day: date,
-        partitions: Sequence[Partition],
+        todo: Mapping[date, Sequence[Partition]],
         last: dict[tuple[Any, ...], str],
         outcome: Outcome,
         *,
@@ -188,12 +200,12 @@ class Writer:
         standing = {_key(what, row): row for row in self._rows(what, day)}
         made: dict[tuple[Any, ...], dict[str, Any]] = {}
         versions: Mapping[str, int] = {}
-        for partition in partitions:
-            with facts_of(self.lake, self.connection, self.specs, {**what.reads, **what.earlier}, day) as facts:
-                versions = facts.versions
-                subjects = what.subjects(facts, partition, self.settings)
+        for partition in todo[day]:
+            subjects, versions = self._subjects(what, partition)
             stays = set() if again else {key for key, row in standing.items() if row["status"] in writing.ANSWERED}
             due = [each for each in subjects if (partition.name, *each.key.values()) not in stays]
+            if due and outcome.newest is None:
+                outcome.newest = self._newest(what, todo)
             for subject, told in self._told(what, partition, due, last, outcome):
                 told |= {"day": day, "partition": partition.name, "written_at": self.clock()}
                 try:
@@ -212,6 +224,21 @@ class Writer:
             self.lake.replace(what.name, lambda: table, start=day, stop=day, metadata=said)
         outcome.rows[day] = rows
         outcome.new += len(made)
+
+    def _subjects(self, what: Writing, partition: Partition) -> tuple[list[Subject], Mapping[str, int]]:
+        """Whom or what a partition is about, as the lake is now, and the versions of the tables that say so."""
+        with facts_of(self.lake, self.connection, self.specs, {**what.reads, **what.earlier}, partition.day) as facts:
+            return what.subjects(facts, partition, self.settings), facts.versions
+
+    def _newest(self, what: Writing, todo: Mapping[date, Sequence[Partition]]) -> str:
+        """The last partition with anything to ask about, whether that is still to be asked or not."""
+        every = [partition for partitions in todo.values() for partition in partitions]
+        has_some = (
+            each.name
+            for each in reversed(every)
+            if not all(subject.is_stub for subject in self._subjects(what, each)[0])
+        )
+        return next(has_some, "")
 
     def _told(
         self,
@@ -253,6 +280,7 @@ class Writer:
             temperature=what.temperature,
             max_turns=what.max_turns,
             uses_query=what.max_turns > 1,
+            is_newest=partition.name == outcome.newest,
         )
         answer = loop.write(task, self.calls)
         outcome.call_count += answer.call_count

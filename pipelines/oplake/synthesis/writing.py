@@ -140,7 +140,7 @@ COMMON = (
     Column("claims", CLAIMS, "the sentences, with the cites of each", is_nullable=False),
     Column("unknown_cites", TEXTS, "cites in it that lead nowhere", is_nullable=False),
     Column("ungrounded_numbers", TEXTS, "numbers in it that are not among the facts", is_nullable=False),
-    Column("injection_flags", TEXTS, "patterns in the facts that look like instructions", is_nullable=False),
+    Column("injection_flags", TEXTS, "patterns in what the author read that look like instructions", is_nullable=False),
     Column("score", pa.int64(), "how far its critic relies on it, 0 to 100; null without a critic"),
     Column("reasons", TEXTS, "the critic's reasons", is_nullable=False),
     Column("critique", pa.string(), "what the critic said; null without one"),
