@@ -25,7 +25,7 @@ from oplake.lake.tables import Lake
 from oplake.settings import CHECKOUT, Settings
 from oplake.synthesis.calls import Calls, open_calls
 from oplake.synthesis.loop import Answer, LoopEvent, Task, run, write
-from oplake.synthesis.prompts import render
+from oplake.synthesis.prompts import render, version_of
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +144,19 @@ def test_all_of_it_lands_as_the_session_of_an_agent(settings: Settings) -> None:
     assert {call["input_rows"] for call in landed(settings.home, "llm_call")} == {3}
     kinds = [each["event_type"] for each in landed(settings.home, "session_event")]
     assert kinds == ["warning", "response", "self_critique", "confidence", "done"]
+
+
+def test_each_call_has_the_version_of_its_own_prompts(home_with_notes: Settings) -> None:
+    """A better critic is another critic, and no other report."""
+    cut = replace(ASKING, max_turns=7)
+    script = [*long_script(4), says("In short."), says("no JSON"), says(GOOD), *CRITIC]
+    answer, _, _ = worked(cut, home_with_notes, *script, llm_context_tokens=9_500)
+    versions = {call["step"]: call["prompt_version"] for call in landed(home_with_notes.home, "llm_call")}
+    assert answer.prompt_version == versions["answer"] == version_of("system", cut.prompt)
+    assert versions["repair"] == version_of("system", cut.prompt, "repair")
+    files = {"digest": "digest", "self_critique": "critique", "self_assessment": "assessment"}
+    assert {step: versions[step] for step in files} == {step: version_of(name) for step, name in files.items()}
+    assert len(set(versions.values())) == 5
 
 
 def test_the_same_task_again_costs_nothing(settings: Settings) -> None:

@@ -197,7 +197,8 @@ class _Work:
             yield from self._compress(transcript)
             marks = yield from self._tell_notes(transcript)
             is_last = turn == task.max_turns - 1
-            made = yield from self._call(self._request(transcript, with_tools=not is_last), "answer", also=marks)
+            asking = self._request(transcript, with_tools=not is_last)
+            made = yield from self._call(asking, "answer", self._version, also=marks)
             transcript.answer(made.said)
             if not made.said.tool_calls:
                 break
@@ -303,9 +304,9 @@ class _Work:
         ]
 
     def _call(
-        self, request: Request, step: str, *, also: Sequence[Mapping[str, Any]] = ()
+        self, request: Request, step: str, version: str, *, also: Sequence[Mapping[str, Any]] = ()
     ) -> Generator[LoopEvent, None, Made]:
-        """One call of a model, and the events that it brings about.
+        """One call of a model, and the events that it brings about; `version` is that of the prompts it is made of.
 
         Raises:
             SynthesisError: Nobody answered, or it is nothing to work with.
@@ -316,7 +317,7 @@ class _Work:
             task.partition,
             task.user_id,
             step,
-            self._version,
+            version,
             self.session.session_id,
             self._index,
             task.input_rows,
@@ -442,9 +443,9 @@ class _Work:
 
     def _digest(self, older: Sequence[Message]) -> Generator[LoopEvent, None, str]:
         yield LoopEvent("subtask", f"a digest of {len(older)} messages")
-        prompt = render("digest", {"transcript": as_text(older), "words": DIGEST_WORDS}).text
+        prompt = render("digest", {"transcript": as_text(older), "words": DIGEST_WORDS})
         try:
-            made = yield from self._call(_aside(prompt, DIGEST_TOKENS), "digest")
+            made = yield from self._call(_aside(prompt.text, DIGEST_TOKENS), "digest", prompt.version)
         except SynthesisError as error:
             yield self._event("warning", f"no digest, so the older half is dropped: {error}")
             return ""
@@ -462,7 +463,8 @@ class _Work:
                 "warning", f"the answer does not fit the schema, and is asked for again: {parsed.problem}"
             )
             transcript.tell(render("repair", {"problem": parsed.problem}).text)
-            made = yield from self._call(self._request(transcript, with_tools=False), "repair")
+            version = version_of("system", self.task.prompt, "repair")
+            made = yield from self._call(self._request(transcript, with_tools=False), "repair", version)
             parsed = parse(made.said.content, self.task.schema)
         self.said, self.value = made, parsed.value
         if parsed.value is None:
@@ -477,13 +479,14 @@ class _Work:
         answer = self.said.said.content
         try:
             yield LoopEvent("subtask", "self-critique")
-            prompt = render("critique", {"facts": facts, "answer": answer, "words": CRITIQUE_WORDS}).text
-            critique = yield from self._call(_aside(prompt, CRITIQUE_TOKENS), "self_critique")
+            prompt = render("critique", {"facts": facts, "answer": answer, "words": CRITIQUE_WORDS})
+            critique = yield from self._call(_aside(prompt.text, CRITIQUE_TOKENS), "self_critique", prompt.version)
             self._critique = critique.said.content
             self._land("self_critique", self._critique)
             yield LoopEvent("subtask", "self-assessment")
-            prompt = render("assessment", {"answer": answer, "critique": self._critique}).text
-            assessed = yield from self._call(_aside(prompt, ASSESSMENT_TOKENS, Assessment), "self_assessment")
+            prompt = render("assessment", {"answer": answer, "critique": self._critique})
+            asking = _aside(prompt.text, ASSESSMENT_TOKENS, Assessment)
+            assessed = yield from self._call(asking, "self_assessment", prompt.version)
         except SynthesisError as error:
             yield self._event("warning", f"the answer was not reviewed: {error}")
             return
