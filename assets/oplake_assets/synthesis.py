@@ -66,7 +66,7 @@ def written(what: Writing, specs: Mapping[str, TableSpec], days: dg.DailyPartiti
             "rows_written": outcome.new,
             "calls": outcome.call_count,
             "calls_from_cache": outcome.cached_count,
-            "run_cost_usd": float(outcome.cost_usd),
+            "run_cost_usd": "unpriced" if outcome.cost_usd is None else float(outcome.cost_usd),
         }
         return dg.MaterializeResult(
             metadata=metadata,

@@ -29,7 +29,9 @@ from tests.landed_events import NOON, event, land, prepare, take_in
 from tests.model_server import fails, says, serving_model
 from tests.receiving import landed
 from tests.unit.test_synthesis_calls import priced
+from typer.testing import CliRunner
 
+from oplake.cli.assembly import assembled
 from oplake.lake.tables import Lake
 from oplake.models.model import Models
 from oplake.orchestration.definitions import build_definitions
@@ -82,6 +84,24 @@ def test_a_failed_user_fails_the_check_and_not_the_run(settings: Settings, model
     assert record.partition_key == "2026-01-05"
     assert (found["dagster/partition_row_count"], found["rows_written"], found["left_out"]) == (2, 2, 0)
     assert (found["calls"], found["calls_from_cache"]) == (3, 0)
+    assert found["run_cost_usd"] == "unpriced"  # and not 0: nobody knows what the server takes
+
+
+def test_the_command_line_says_what_it_paid_or_that_nobody_knows(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = prepare(settings)
+    notes(ready, {"ann": "fine"})
+    costs = {"": "at a cost that is not known", "dear": "for 0.7500 USD"}
+    with serving_model(lambda body: says(ANSWERS.get(schema_of(body), "Fine."), **charges)(body)) as server:
+        for name, value in {"HOME": ready.home, "LLM_URL": server.url, "LLM_FLASH": "mini"}.items():
+            monkeypatch.setenv(f"OPLAKE_{name}", str(value))
+        for model, said in costs.items():
+            charges = {"cost": 0.25} if model else {}
+            monkeypatch.setenv("OPLAKE_LLM_FLASH", model or "mini")
+            done = CliRunner().invoke(assembled(), ["write", TABLE, "--from", DAY.isoformat(), "--again"])
+            assert done.exit_code == 0, done.stderr
+            assert f"Wrote 1 row of {TABLE}, {said}" in " ".join(done.stderr.split())
 
 
 def test_the_clock_goes_on_while_tables_are_written(settings: Settings, models: Models) -> None:

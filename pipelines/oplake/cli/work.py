@@ -111,9 +111,12 @@ def _write(
         remark("Nothing is due; --from DAY writes a day that is not.")
     for table in dict.fromkeys(outcome.table for outcome in llm.outcomes):  # which may be written in several runs
         mine = [outcome for outcome in llm.outcomes if outcome.table == table]
-        waiting, cost = sum(each.left_out for each in mine), sum(each.cost_usd for each in mine)
+        waiting, costs = sum(each.left_out for each in mine), [each.cost_usd for each in mine]
         waits = f"; {counted(waiting, 'row')} must wait" if waiting else ""
+        cost = sum(each for each in costs if each is not None)
         paid = f", for {cost:.4f} USD" if cost else ""
+        if None in costs:
+            paid = ", at a cost that is not known, for some model has no price in sessions.prices"
         remark(f"Wrote {counted(sum(each.new for each in mine), 'row')} of {table}{paid}{waits}.")
     for alert in report.alerts:
         remark(f"Note, {alert.table}: {alert.message}")

@@ -36,6 +36,7 @@ from oplake.synthesis.injection import fenced, flags_of, injection_flags
 from oplake.synthesis.prompts import render, version_of
 from oplake.synthesis.query import Query, pin
 from oplake.synthesis.session import DELIVERED, Result, Session, due_notes, read_session, told_at_start
+from oplake.synthesis.spending import total
 from oplake.synthesis.tools import PlaybookTool, Tool
 from oplake.synthesis.transcript import Transcript, as_text
 from oplake.synthesis.wire import Message, Request, Said, Tier, ToolCall, flaw
@@ -531,7 +532,6 @@ class _Work:
     def done(self) -> LoopEvent:
         """The end, with the answer."""
         made, said = self._made, self.said
-        costs = [each.cost_usd for each in made]
         author = "" if said is None else said.model if self._is_model else EXTRACTIVE
         if self.value is not None:
             fields = self.value.model_dump(mode="json")
@@ -553,7 +553,7 @@ class _Work:
             score=self._assessment.score if self._assessment else None,
             reasons=tuple(self._assessment.reasons) if self._assessment else (),
             critique=self._critique,
-            cost_usd=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal()),
+            cost_usd=total(each.cost_usd for each in made),
             input_tokens=sum(each.tokens.input_tokens for each in made),
             output_tokens=sum(each.tokens.output_tokens for each in made),
             duration_ms=sum(each.duration_ms for each in made),

@@ -41,6 +41,16 @@ WHERE
 """
 
 
+def total(costs: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum of costs in US dollars; None where one of them is not known: it is not 0."""
+    known = Decimal()
+    for cost in costs:
+        if cost is None:
+            return None
+        known += cost
+    return known
+
+
 class Prices:
     """The price list as it is now; empty where `sessions.prices` has not been made yet."""
 

@@ -40,6 +40,7 @@ from oplake.synthesis.facts import facts_of
 from oplake.synthesis.grounding import ungrounded
 from oplake.synthesis.memory import CLEAN, SOURCE, Memory, clean
 from oplake.synthesis.prompts import render, version_of, without_length
+from oplake.synthesis.spending import total
 from oplake.synthesis.wire import json_schema
 from oplake.synthesis.writing import COST_PLACES, Partition, Subject, Writing
 
@@ -68,7 +69,7 @@ class Outcome:
         default_factory=dict
     )  # of every day that was looked at, as they stand
     new: int = 0  # rows written this time
-    cost_usd: Decimal = Decimal()  # of these
+    cost_usd: Decimal | None = Decimal()  # of these; None once a call has no price
     call_count: int = 0
     cached_count: int = 0
     failures: dict[str, str] = field(default_factory=dict)  # by partition and subject, with the reason
@@ -285,7 +286,7 @@ class Writer:
         answer = loop.write(task, self.calls)
         outcome.call_count += answer.call_count
         outcome.cached_count += answer.cached_count
-        outcome.cost_usd += answer.cost_usd or Decimal()
+        outcome.cost_usd = total([outcome.cost_usd, answer.cost_usd])
         if answer.status == writing.FAILED:
             outcome.failures[_label(partition.name, subject.key.values())] = answer.error or ""
         said = dict(answer.fields)
