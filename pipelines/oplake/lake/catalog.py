@@ -16,9 +16,9 @@ from uuid import uuid4
 import duckdb
 
 from oplake.lake.errors import FilesBroken, LakeError, LogBroken, TableMissing, VersionMissing
+from oplake.lake.locks import only_one
 from oplake.lake.spec import TableSpec, check_name, duckdb_type, literal, quoted
 from oplake.lake.tables import Lake
-from oplake.lake.turns import only_one
 from oplake.settings import Settings
 
 _ROOT = "oplake_lake"  # the variable of a connection that remembers which lake its views read

@@ -51,7 +51,7 @@ from sqlalchemy.pool import QueuePool
 from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
 
-from oplake.lake.turns import only_one
+from oplake.lake.locks import only_one
 
 ENGINES_KEPT = 16
 """The webserver reads the logs of many runs, each in a file of its own; a process that writes needs two."""

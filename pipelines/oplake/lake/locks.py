@@ -1,4 +1,4 @@
-"""Taking turns: what only one process may do at a time, and the others wait to do after it."""
+"""Locks: what only one process may do at a time, and the others wait to do after it."""
 
 from __future__ import annotations
 
