@@ -644,11 +644,18 @@ def test_without_a_digest_the_older_half_is_dropped(home_with_notes: Settings) -
     assert sum(message["role"] == "tool" for message in server.asked[5]["messages"]) == 2
 
 
+def test_a_critique_that_is_cut_still_says_something(settings: Settings) -> None:
+    answer, happened, server = worked(TASK, settings, says(GOOD), says("It is too", finish="length"), CRITIC[1])
+    assert (answer.status, answer.critique) == ("ok", "It is too")
+    assert "It is too" in str(server.asked[-1]["messages"])
+    assert not any("critique" in each for each in told(happened, "warning"))
+
+
 @pytest.mark.slow
-def test_a_digest_that_is_cut_is_none_and_a_killed_run_goes_on_without_it(home_with_notes: Settings) -> None:
+def test_a_digest_that_is_filtered_is_none_and_a_killed_run_goes_on_without_it(home_with_notes: Settings) -> None:
     """Its turn counts all the same: results are found by their turns again."""
-    cut = says("In short: all", finish="length")
-    script = [*long_script(4), cut, *long_script(2), says(GOOD), *CRITIC]
+    filtered = says("In short: all", finish="content_filter")
+    script = [*long_script(4), filtered, *long_script(2), says(GOOD), *CRITIC]
     task = replace(ASKING, max_turns=7)
     with serving_model(*script) as server:
         with calling(home_with_notes, server, llm_context_tokens=9_500) as calls:

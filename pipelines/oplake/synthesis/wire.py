@@ -22,6 +22,7 @@ Message: TypeAlias = dict[str, Any]
 
 BYTES_PER_TOKEN = 3  # no tokenizer is at hand offline; English takes about 4, so this is on the safe side
 MESSAGE_TOKENS = 4  # what a message costs beyond its text
+CUT = "length"  # how an answer ends that was longer than it may be
 WHOLE = frozenset({"stop", ""})  # how an answer ends that is all there; some servers do not say
 CALLING = WHOLE | {"tool_calls", "function_call"}  # how a turn ends that calls tools; some servers call that a stop
 
@@ -122,10 +123,13 @@ def flaw(said: Said, request: Request) -> str:
     """Why an answer is nothing to work with, though it came; empty when it is.
 
     Cut short, filtered or empty it says nothing that can be relied on, and its calls of tools may be half of what they
-    were meant to be. Asked again, a model may do better.
+    were meant to be. Asked again, a model may do better. Only prose that is for reading (a critique, a digest) may be
+    cut: what is there of it still says something.
     """
     if said.tool_calls and not request.tools:
         return "the model called tools where it has none"
+    if said.finish_reason == CUT and said.content and not (request.schema or request.tools):
+        return ""
     is_whole = said.finish_reason in (CALLING if said.tool_calls else WHOLE)
     if not is_whole or not (said.content or said.tool_calls):
         return f"the model ended with {said.finish_reason or 'nothing'!r}, and not with an answer"
