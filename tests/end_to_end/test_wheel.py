@@ -1,8 +1,8 @@
 """The built wheel, installed where nothing of the checkout can be seen.
 
-The environment is new and takes the packages that oplake needs from the one that runs the tests, through a `.pth` file.
-Python does not follow `.pth` files found that way, so the editable install of the checkout stays invisible. What
-`pip install .` would fetch is thereby not fetched again; that the wheel asks for it is checked in its metadata.
+The environment is new and takes from the one that runs the tests the packages that the wheel asks for, and those that
+these ask for, through links; so what `pip install .` would fetch is not fetched again, and what only our tools bring is
+not there.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import sysconfig
 import venv
 import zipfile
+from collections.abc import Iterable
+from importlib.metadata import Distribution, PathDistribution, distribution
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
 
 from oplake import settings
 from oplake.models.model import sql_folder
@@ -58,13 +60,35 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     venv.create(environment, symlinks=True, with_pip=False)
     python = environment / "bin" / "python"
     (packages,) = environment.glob("lib/python*/site-packages")
-    (packages / "needed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for needed in needed_by(PathDistribution(zipfile.Path(wheel, f"{'-'.join(wheel.name.split('-')[:2])}.dist-info/"))):
+        for name in {file.parts[0] for file in needed.files or ()} - {"..", "__pycache__"}:
+            if not (packages / name).exists():  # several packages may share a folder
+                (packages / name).symlink_to(Path(str(needed.locate_file(name))))
     subprocess.run(
         [*pip, "--python", str(python), "install", "--no-deps", "--no-index", "--ignore-installed", str(wheel)],
         check=True,
         timeout=500,
     )
     return Installed(wheel, python, folder)
+
+
+def needed_by(start: Distribution) -> Iterable[Distribution]:
+    """What a package asks for, and what that asks for, as it is installed here."""
+    found: dict[str, Distribution] = {}
+    todo: list[tuple[Distribution, frozenset[str]]] = [(start, frozenset())]
+    seen = set[tuple[str, frozenset[str]]]()
+    while todo:
+        asking, extras = todo.pop()
+        for requirement in map(Requirement, asking.requires or ()):
+            environments: list[dict[str, str]] = [{"extra": extra} for extra in extras or {""}]
+            if requirement.marker and not any(map(requirement.marker.evaluate, environments)):
+                continue
+            wanted = (requirement.name, frozenset(requirement.extras))
+            if wanted not in seen:
+                seen.add(wanted)
+                found[requirement.name] = distribution(requirement.name)
+                todo.append((found[requirement.name], wanted[1]))
+    return found.values()
 
 
 def test_the_wheel_carries_all_that_it_needs_and_nothing_generic(installed: Installed) -> None:
