@@ -105,6 +105,7 @@ weighed AS (
                     ELSE contrast
                 END
             WHEN prior_method = 'position' THEN place_lift
+            WHEN prior_method = 'decision_position' THEN decision_lift * tie_lift
             WHEN prior_method = 'position_actor' THEN place_lift * actor_lift
             WHEN prior_method = 'position_decision' THEN place_lift * decision_lift
             ELSE place_lift * decision_lift * repetition_lift

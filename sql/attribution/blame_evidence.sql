@@ -6,6 +6,10 @@
 -- learned; scores are those of attribution.blame_contrasts, for failures of the last 28 days whose goal has failing and passing
 -- runs.
 --
+-- Place and decision tell of one another, as teams take turns, so that the product of their lifts counts some evidence twice, and
+-- the place is the noisier. tie_lift is place_lift to the power 0.1: times decision_lift it orders steps whose decisions tie,
+-- and hardly any others.
+--
 -- The first thing that went wrong explains the failure, and what comes after it only what that leaves. With c the contrast of a
 -- step's signs (0 where they do not go with failure) and s the sum of c over the steps before, contrast is
 -- (1.02 - exp(-c)) * exp(-s): 1 - exp(-c) is the share of runs with the sign that would not have failed without it, and 0.02
@@ -155,6 +159,7 @@ contrasted AS (
     SELECT
         judged.*,
         coalesce(place.lift, 1.0) AS place_lift,
+        pow(coalesce(place.lift, 1.0), 0.1) AS tie_lift,
         coalesce(actor.lift, 1.0) AS actor_lift,
         coalesce(decision.lift, 1.0) AS decision_lift,
         coalesce(repetition.lift, 1.0) * coalesce(doubt.lift, 1.0) AS repetition_lift,
@@ -272,6 +277,7 @@ SELECT
     labelled_actor, -- the actor that the label names; empty where it names none, null for actions without label
     credit, -- the baseline: credit that grows towards the end; null for actions without label [0..1]
     place_lift, -- lift of the place [not null] [0..]
+    tie_lift, -- the same to the power 0.1: what it says where decisions tie [not null] [0..]
     actor_lift, -- lift of the actor [not null] [0..]
     decision_lift, -- lift of the decision [not null] [0..]
     repetition_lift, -- lift of repetition times that of doubt [not null] [0..]

@@ -17,6 +17,7 @@
 --   WHERE day = DATE '2026-01-05' AND action_type = 'refund' AND evidence <> 'runs' ORDER BY method
 -- answer:
 --   credit_baseline | 1 | 0.0 | false
+--   decision_position | 1 | 0.0 | false
 --   earliest | 1 | 0.0 | false
 --   last | 1 | 1.0 | false
 --   position | 1 | 0.0 | true

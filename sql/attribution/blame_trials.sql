@@ -2,10 +2,11 @@
 --
 -- Each labelled action of the last 90 days is ranked by each method, with the labels of its own goal left out (of all
 -- classes). Methods without labels: `uniform`, `earliest`, `last`, `credit_baseline` (credit that grows towards the end).
--- With labels of other goals (attribution.blame_lifts): `position`; `position_actor` and `position_decision`, the products
--- of two lifts; `repetition`, position_decision times the lifts of repetition and of doubt. With successes of the same goal
--- (attribution.blame_contrasts), for failures of the last 28 days whose goal has some: `ochiai`, `kulczynski2`, `famas` and
--- `contrast`, each times the lift of the place. What they are made of stands in attribution.blame_evidence.
+-- With labels of other goals (attribution.blame_lifts): `position`; `decision_position`, the lift of the decision, and that of the
+-- place where decisions tie; `position_actor` and `position_decision`, the products of two lifts; `repetition`,
+-- position_decision times the lifts of repetition and of doubt. With successes of the same goal (attribution.blame_contrasts),
+-- for failures of the last 28 days whose goal has some: `ochiai`, `kulczynski2`, `famas` and `contrast`, each times the lift of
+-- the place. What they are made of stands in attribution.blame_evidence.
 --
 -- Steps that tie are ranked in their order. Under `uniform` each is as likely as any, and its figures are what that expects:
 -- in an action of n steps 1 / n for is_top_1, and (1 + 1/2 + ... + 1/n) / n for the reciprocal rank.
@@ -37,13 +38,14 @@ WITH methods AS (
         ('last', 'none', 2),
         ('credit_baseline', 'none', 3),
         ('position', 'labels', 4),
-        ('position_actor', 'labels', 5),
-        ('position_decision', 'labels', 6),
-        ('repetition', 'labels', 7),
-        ('contrast', 'runs', 8),
-        ('ochiai', 'runs', 9),
-        ('kulczynski2', 'runs', 10),
-        ('famas', 'runs', 11)
+        ('decision_position', 'labels', 5),
+        ('position_actor', 'labels', 6),
+        ('position_decision', 'labels', 7),
+        ('repetition', 'labels', 8),
+        ('contrast', 'runs', 9),
+        ('ochiai', 'runs', 10),
+        ('kulczynski2', 'runs', 11),
+        ('famas', 'runs', 12)
     ) AS listed (name, needs, rank)
 ),
 
@@ -68,6 +70,7 @@ scored AS (
             WHEN 'last' THEN step.position
             WHEN 'credit_baseline' THEN step.credit
             WHEN 'position' THEN step.place_lift
+            WHEN 'decision_position' THEN step.decision_lift * step.tie_lift
             WHEN 'position_actor' THEN step.place_lift * step.actor_lift
             WHEN 'position_decision' THEN step.place_lift * step.decision_lift
             WHEN 'repetition' THEN step.place_lift * step.decision_lift * step.repetition_lift

@@ -138,20 +138,23 @@ chosen AS (
 used AS (
     SELECT
         chosen.action_type,
-        listed.feature
+        listed.feature,
+        listed.exponent
     FROM chosen
     INNER JOIN (
         VALUES
-        ('position', 'place'),
-        ('position_actor', 'place'),
-        ('position_actor', 'actor'),
-        ('position_decision', 'place'),
-        ('position_decision', 'decision'),
-        ('repetition', 'place'),
-        ('repetition', 'decision'),
-        ('repetition', 'repetition'),
-        ('repetition', 'doubt')
-    ) AS listed (method, feature)
+        ('position', 'place', 1.0),
+        ('decision_position', 'decision', 1.0),
+        ('decision_position', 'place', 0.1), -- as tie_lift of attribution.blame_evidence
+        ('position_actor', 'place', 1.0),
+        ('position_actor', 'actor', 1.0),
+        ('position_decision', 'place', 1.0),
+        ('position_decision', 'decision', 1.0),
+        ('repetition', 'place', 1.0),
+        ('repetition', 'decision', 1.0),
+        ('repetition', 'repetition', 1.0),
+        ('repetition', 'doubt', 1.0)
+    ) AS listed (method, feature, exponent)
         ON chosen.method = listed.method
 ),
 
@@ -227,6 +230,7 @@ goal_lifts AS (
         own.goal_id,
         own.feature,
         own.value,
+        used.exponent,
         class_steps.t - own.t AS t,
         coalesce(class_decisive.c, 0) - coalesce(own_decisive.c, 0) AS c,
         (sums.actions - goal_sums.actions) / nullif(sums.steps - goal_sums.steps, 0) AS rate
@@ -497,7 +501,12 @@ scored AS (
         featured.action_type,
         featured.action_key,
         featured.position,
-        sum(CAST(ln(coalesce((lifts.c + 5 * lifts.rate) / (lifts.t + 5) / lifts.rate, 1)) AS DECIMAL(18, 9))) AS score
+        sum(
+            CAST(
+                lifts.exponent * ln(coalesce((lifts.c + 5 * lifts.rate) / (lifts.t + 5) / lifts.rate, 1))
+                AS DECIMAL(18, 9)
+            )
+        ) AS score
     FROM featured
     INNER JOIN goal_lifts AS lifts
         ON

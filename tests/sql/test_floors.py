@@ -93,7 +93,7 @@ class World:
             for name, other in zip(names, others, strict=True)
         }
 
-    def prior(self, shuffle: int, features: Sequence[str]) -> float | None:
+    def prior(self, shuffle: int, powers: Mapping[str, float]) -> float | None:
         """How often what is learned from other goals ranks the dealt position first."""
         dealt, hits = self.dealt(shuffle), []
         for name, decisive in dealt.items():
@@ -108,9 +108,9 @@ class World:
             scores = []
             for row in self.steps[name]:
                 score = 0.0
-                for feature in features if rate else ():
+                for feature, power in powers.items() if rate else ():
                     having = [is_decisive for other, is_decisive in learned if other[feature] == row[feature]]
-                    score += math.log((sum(having) + 5 * rate) / (len(having) + 5) / rate)
+                    score += power * math.log((sum(having) + 5 * rate) / (len(having) + 5) / rate)
                 scores.append(round(score, 7))
             hits.append(float(scores.index(max(scores)) == decisive))
         return fmean(hits) if hits else None
@@ -237,7 +237,7 @@ def test_floors_are_those_of_the_reference(models: Models, data: st.DataObject) 
     for kind, its in runs.items():
         names = {rows[0]["action_id"] for rows in its}
         world = World(its, lifts, {name: position for name, position in decisive.items() if name in names})
-        assert_is(found.get(("prior", kind)), partial(world.prior, features=PRIORS[method]))
+        assert_is(found.get(("prior", kind)), partial(world.prior, powers=PRIORS[method]))
         assert_is(found.get(("credit_baseline", kind)), world.credit_baseline)
         assert_is(found.get(("contrast", kind)), world.contrast)
         assert_is(found.get(("step_value", kind)), world.step_value)
