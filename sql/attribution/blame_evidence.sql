@@ -67,7 +67,7 @@ judged AS (
         step.credit,
         step.is_failure,
         step.is_decisive,
-        lower(step.labelled_actor) AS labelled_actor
+        step.labelled_actor
     FROM labels
     INNER JOIN attribution.labelled_steps AS step
         ON
@@ -274,7 +274,7 @@ SELECT
     doubt, -- contradicted, unsure or none [not null]
     is_failure, -- whether the action failed; null when that cannot be said, only for labelled ones
     is_decisive, -- whether the label names the step; null for actions without label
-    labelled_actor, -- the actor that the label names; empty where it names none, null for actions without label
+    labelled_actor, -- the actor that the label names, else the decisive step's; null for actions without label
     credit, -- the baseline: credit that grows towards the end; null for actions without label [0..1]
     place_lift, -- lift of the place [not null] [0..]
     tie_lift, -- the same to the power 0.1: what it says where decisions tie [not null] [0..]

@@ -1,7 +1,7 @@
 -- How many failing and passing runs of each goal show each sign: what contrast is worked out from.
 --
 -- A sign is something that a run shows or does not: `did: C`, that component C is among its steps (attribution.blame_steps);
--- `repeated: C`, that it is there three times or more; `actor: A`, that A decided something; `contradicted`, that a step
+-- `repeated: C`, that it is there three times or more; `actor: A`, that A (as components name actors) decided something; `contradicted`, that a step
 -- stated what had been reported otherwise; and `run`, which every run shows, so that it counts them. Counts add up over days.
 -- Damped counts are for a method that trusts repetition less: a run that shows a sign k times counts 0.9^(k-1).
 --
@@ -49,12 +49,12 @@ WITH carried AS (
         goal_id,
         action_id,
         is_failure,
-        'actor: ' || actor AS sign,
+        'actor: ' || split_part(component, ' > ', 1) AS sign,
         count(position) AS occurrences,
         min(place) AS place
     FROM attribution.blame_steps
     WHERE is_failure IS NOT NULL AND day BETWEEN $start AND $stop
-    GROUP BY day, action_type, goal_id, action_id, is_failure, actor
+    GROUP BY day, action_type, goal_id, action_id, is_failure, split_part(component, ' > ', 1)
     UNION ALL
     SELECT
         day,

@@ -1,9 +1,13 @@
 -- The steps of closed actions as blame compares them: by who did what, where, how often, and how surely.
 --
--- Two steps are the same component when actor and decision are: both in lower case, runs of digits made #, runs of white
--- space one blank, cut at 80 characters. So `Refund order 17` and `refund order 9` are one. An action is a failure when its
--- outcome reports an error, when it timed out, or when an expected key was not met; a success when all that was expected
--- was met. One of which nothing was expected is neither, nor is one that was evicted, which no step decided.
+-- Actor and decision are compared in lower case, runs of white space made one blank, none at either end, cut at 80 characters;
+-- decisions with runs of digits made #. Two steps are the same component when both agree, digits of the actor made #, too. So
+-- `Refund order 17` and `refund order 9` are one, and so is what the first and the second worker do alike; as actors worker_1 and
+-- worker_2 are two, or nothing could be said of one of them.
+--
+-- An action is a failure when its outcome reports an error, when it timed out, or when an expected key was not met; a success
+-- when all that was expected was met. One of which nothing was expected is neither, nor is one that was evicted, which no step
+-- decided.
 --
 -- place tells early steps apart and lumps late ones: 0, 1 and 2, then 3 for positions 3 and 4, 4 for 5 to 8, 5 for 9 to 16
 -- and so on. doubt is `contradicted` where the step stated what had been reported otherwise (attribution.grounding), else
@@ -47,22 +51,28 @@ named AS (
         position,
         step_index,
         confidence,
-        left(regexp_replace(regexp_replace(lower(trim(coalesce(actor, '-'))), '[0-9]+', '#', 'g'), '\s+', ' ', 'g'), 80)
-            AS actor,
+        left(trim(regexp_replace(lower(coalesce(actor, '-')), '\s+', ' ', 'g')), 80) AS actor,
         left(
-            regexp_replace(regexp_replace(lower(trim(coalesce(decision, '-'))), '[0-9]+', '#', 'g'), '\s+', ' ', 'g'),
+            trim(regexp_replace(regexp_replace(lower(coalesce(decision, '-')), '[0-9]+', '#', 'g'), '\s+', ' ', 'g')),
             80
         ) AS decision
     FROM attribution.steps
     WHERE day BETWEEN $start AND $stop
 ),
 
+composed AS (
+    SELECT
+        *,
+        regexp_replace(actor, '[0-9]+', '#', 'g') || ' > ' || decision AS component
+    FROM named
+),
+
 occurring AS (
     SELECT
         *,
-        count(position) OVER (PARTITION BY day, action_id, actor, decision) AS occurrences,
-        min(position) OVER (PARTITION BY day, action_id, actor, decision) AS first_position
-    FROM named
+        count(position) OVER (PARTITION BY day, action_id, component) AS occurrences,
+        min(position) OVER (PARTITION BY day, action_id, component) AS first_position
+    FROM composed
 ),
 
 trusting AS (
@@ -93,9 +103,9 @@ SELECT
     judged.is_failure, -- whether the action failed; null when that cannot be said
     judged.step_count, -- steps of the action [not null] [1..]
     named.step_index, -- the step's number as the agent gave it, which labels go by
-    named.actor, -- who decided, normalised [not null]
+    named.actor, -- who decided, normalised, with digits [not null]
     named.decision, -- the choice made, normalised [not null]
-    named.actor || ' > ' || named.decision AS component, -- who did what: the same step in other runs [not null]
+    named.component, -- who did what, without digits: the same step in other runs [not null]
     named.occurrences, -- steps of the action that are this component [not null] [1..]
     named.position = named.first_position AS is_first, -- whether it is the first of them [not null]
     CASE

@@ -1,8 +1,9 @@
 -- The steps of actions of which somebody said which one decided the failure.
 --
 -- A label is an observation of type `blame_label` whose data has the `step_index` of the decisive step and may have its
--- `actor`. It may come up to 27 days after the action, by whatever way: it counts from the day on which it came, here `day`.
--- Of several labels of a day the last one counts. A label that names no step of a closed action has no rows.
+-- `actor`, which is compared as actors are in attribution.blame_steps; where it names none it means that of the step. It may come
+-- up to 27 days after the action, by whatever way: it counts from the day on which it came, here `day`. Of several labels of a
+-- day the last one counts. A label that names no step of a closed action has no rows.
 --
 -- Example: an action of 3 steps on Monday is labelled on Wednesday with {"step_index": 1}. Wednesday has its 3 rows, and
 -- is_decisive is true of the one at position 1.
@@ -20,7 +21,7 @@ WITH labels AS (
         day,
         action_id,
         TRY_CAST(json_extract_string(data, '$.step_index') AS BIGINT) AS step_index,
-        json_extract_string(data, '$.actor') AS actor,
+        left(trim(regexp_replace(lower(json_extract_string(data, '$.actor')), '\s+', ' ', 'g')), 80) AS actor,
         row_number() OVER (PARTITION BY day, action_id ORDER BY ts DESC, event_id DESC) AS nth
     FROM landed.observations
     WHERE observation_type = 'blame_label' AND day BETWEEN $start AND $stop
@@ -30,7 +31,7 @@ named AS (
     SELECT
         labels.day,
         labels.action_id,
-        labels.actor,
+        coalesce(nullif(labels.actor, ''), step.actor) AS actor,
         step.day AS action_day,
         step.position,
         row_number() OVER (PARTITION BY labels.day, labels.action_id ORDER BY step.day DESC, step.position) AS nth
@@ -62,7 +63,7 @@ SELECT
     share.credit, -- the baseline: credit that grows towards the end [not null] [0..1]
     step.is_failure, -- whether the action failed; null when that cannot be said
     step.position = named.position AS is_decisive, -- whether the label names it [not null]
-    coalesce(named.actor, '') AS labelled_actor -- the actor that the label names; empty where it names none [not null]
+    named.actor AS labelled_actor -- the actor that the label names, normalised, else that of the step [not null]
 FROM named
 INNER JOIN attribution.blame_steps AS step ON named.action_day = step.day AND named.action_id = step.action_id
 INNER JOIN attribution.step_credits AS share

@@ -45,16 +45,21 @@ def run(
     goal: str = "g",
     kind: str = "t",
     label: int | None = None,
+    labelled_actor: str | None = "a",
+    actors: Sequence[str] = (),
     hour: float = 1,
 ) -> Rows:
     """The events of an action with these decisions, of which `label` is said to have decided the failure."""
     events = [
         begun(action_id, at(hour), action_type=kind, goal_id=goal, expected_outcome={"done": True}),
-        *(step(action_id, at(hour, seconds=i + 1), i, decision=name, actor="a") for i, name in enumerate(decisions)),
+        *(
+            step(action_id, at(hour, seconds=i + 1), i, decision=name, actor=actors[i] if actors else "a")
+            for i, name in enumerate(decisions)
+        ),
         completed(action_id, at(hour, seconds=90), {"done": is_success}),
     ]
     if label is not None:
-        data = {"step_index": label, "actor": "a"}
+        data = {"step_index": label} | ({} if labelled_actor is None else {"actor": labelled_actor})
         events.append(
             observation(action_id, at(hour, seconds=99), observation_type="blame_label", data=data, reported_by="ann")
         )
@@ -232,7 +237,7 @@ def test_blame_is_what_the_methods_weigh(models: Models, data: st.DataObject) ->
         runs[name] = judged(name, kind, goal, decisions, is_failure=is_failure, doubts=doubts)
         if is_failure and data.draw(st.booleans()):
             decisive = data.draw(st.integers(0, len(decisions) - 1))
-            same = {"action_day": DAY, "credit": 0.5, "labelled_actor": "A"}
+            same = {"action_day": DAY, "credit": 0.5, "labelled_actor": "a"}
             labels += [row | same | {"is_decisive": row["position"] == decisive} for row in runs[name]]
     prior = data.draw(st.sampled_from([*PRIORS]))
     contrast = data.draw(st.sampled_from(["contrast", "ochiai", "kulczynski2", "famas"]))
@@ -340,6 +345,37 @@ def test_a_label_counts_from_the_day_on_which_it_came(tiny: TinyLake) -> None:
     assert [row["labelled_actions"] for row in rows] == [1, 1, 0, 0]
     assert rows[1]["blame"] > rows[0]["blame"]
     assert rows[2]["blame"] == rows[3]["blame"] == 0.5
+
+
+@pytest.mark.parametrize("told", ["Worker_1", " worker_1\n", None, ""])
+def test_a_label_names_an_actor_however_it_is_spelt_or_left_out(tiny: TinyLake, told: str | None) -> None:
+    """An actor spelt in one way in steps and in another in labels would be missed where its step is found."""
+    actors = ["worker_1", "Worker_2", " Chief \t of staff "]
+    for number, (label, name) in enumerate([(0, told), (1, "worker_2"), (2, "chief of  Staff"), (0, "worker_2")]):
+        run_of = {"label": label, "labelled_actor": name, "actors": actors, "goal": f"g{number}"}
+        tiny.land(*run(f"r{number}", ["x", "y", "z"], is_success=False, **run_of))
+    lake_of = upstream(tiny.models, "attribution.blame_trials")
+    tiny.build(*lake_of, stop=DAY)
+    trials = "SELECT action_id, top_1, actor_hit FROM attribution.blame_trials WHERE method = 'earliest' ORDER BY ALL"
+    found = [(row["top_1"], row["actor_hit"]) for row in tiny.ask(trials)]
+    assert found == [(1, 1), (0, 0), (0, 0), (1, 0)]
+    lasts = tiny.ask("SELECT actor_hit FROM attribution.blame_trials WHERE method = 'last' ORDER BY action_id")
+    assert [row["actor_hit"] for row in lasts] == [0, 0, 1, 0]
+
+
+def test_actors_with_numbers_are_two_and_do_the_same(tiny: TinyLake) -> None:
+    """Made one actor, nothing could be said of one of them; components of their own would be compared with nothing."""
+    actors = ["Worker 1", "worker 22", "worker 1"]
+    tiny.land(*run("r", ["ask 5", "ask 6", "tell"], is_success=False, actors=actors))
+    tiny.build(*upstream(tiny.models, "attribution.blame_signs"), stop=DAY)
+    rows = tiny.ask("SELECT actor, component, occurrences FROM attribution.blame_steps ORDER BY position")
+    assert [tuple(row.values()) for row in rows] == [
+        ("worker 1", "worker # > ask #", 2),
+        ("worker 22", "worker # > ask #", 2),
+        ("worker 1", "worker # > tell", 1),
+    ]
+    rows = tiny.ask("SELECT sign, failing_occurrences FROM attribution.blame_signs WHERE sign LIKE 'actor%'")
+    assert [tuple(row.values()) for row in rows] == [("actor: worker #", 3)]
 
 
 def test_of_several_labels_the_latest_counts(tiny: TinyLake) -> None:

@@ -95,7 +95,9 @@ def test_the_role_of_a_handmade_system_names_actor_and_decision(imported: Import
         message("Look", "Orchestrator (-> WebSurfer)", is_named=False),
         message("exitcode: 1", "WebSurfer", is_named=False),
     ]
-    _, events = imported({"1.json": run(history=history, mistake_step=2)})
+    _, events = imported(
+        {"1.json": run(history=history, mistake_step=2, mistake_agent=" Orchestrator (-> WebSurfer) ")}
+    )
     assert of(events, "action_begun")[0]["action_type"] == "Hand-Crafted"
     assert [(step["actor"], step["decision"]) for step in of(events, "step")] == [
         ("human", "respond"),
@@ -103,6 +105,8 @@ def test_the_role_of_a_handmade_system_names_actor_and_decision(imported: Import
         ("Orchestrator", "-> WebSurfer"),
         ("WebSurfer", "report_failure"),
     ]
+    [label] = of(events, "observation")
+    assert label["data"]["actor"] == "Orchestrator"
 
 
 def test_a_run_is_the_same_events_whatever_lies_beside_it(imported: Import) -> None:

@@ -4,7 +4,8 @@ Each JSON file is one run: an action of the class of its system (`Algorithm-Gene
 speaker; else `Hand-Crafted`), whose goal is the question. A message is a step, so that the label's index into `history`
 is the step's index. Who speaks is the actor; `Orchestrator (-> WebSurfer)` is the actor `Orchestrator` and the decision
 `-> WebSurfer`. Messages that name no decision are told apart by what they do: write code, report on code that ran, end
-the talk, or respond. The label is an observation `blame_label`, whose data names the step and the actor.
+the talk, or respond. The label is an observation `blame_label`, whose data names the step and the actor, by the same
+rule.
 
 The files have no times. A run begins at a second of the first day that follows from its content, and its messages
 follow each other by a second; so a file is the same events whatever lies beside it. Durations say nothing.
@@ -159,7 +160,12 @@ def _decoded(raw: bytes) -> tuple[dict[str, Any], str]:
 
 def _speaker(message: Mapping[str, Any]) -> tuple[str, str]:
     """Who speaks, and the decision where the name of the speaker tells it."""
-    name = str(message.get("name") or message.get("role") or "").strip()
+    return _parted(message.get("name") or message.get("role"))
+
+
+def _parted(told: Any) -> tuple[str, str]:
+    """A name without what stands in brackets behind it, and that."""
+    name = str(told or "").strip()
     match = _SPEAKER.fullmatch(name)
     return (match[1], match[2]) if match and match[1] else (name, "")
 
@@ -184,7 +190,8 @@ def _label(run: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         return {}, f"mistake_step is {run.get('mistake_step')!r}, not the index of a message"
     if int(told) >= len(run["history"]):
         return {}, f"mistake_step is {told}, but the history has {len(run['history'])} messages"
-    data = {"step_index": int(told), **_present(actor=run.get("mistake_agent"), reason=run.get("mistake_reason"))}
+    actor, _ = _parted(run.get("mistake_agent"))
+    data = {"step_index": int(told), **_present(actor=actor or None, reason=run.get("mistake_reason"))}
     return {"observation_type": LABEL, "reported_by": SOURCE, "data": data}, ""
 
 
