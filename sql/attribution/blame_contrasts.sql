@@ -17,7 +17,7 @@
 --
 -- grain: action_type, goal_id, sign
 -- partition: day
--- window: -27..0
+-- window: -27..0, attribution.blame_steps 0..0, attribution.labelled_steps 0..0
 -- question: What tells refunds that fail from those that do not?
 -- sql:
 --   SELECT sign, failing_runs, passing_runs, round(ochiai, 2) AS ochiai, round(contrast, 2) AS contrast
@@ -29,8 +29,12 @@
 --   did: - > issue_refund | 1 | 1 | 0.71 | -0.11
 --   did: - > look_up_order | 0 | 1 | 0.0 | -0.11
 WITH days AS (
-    SELECT DISTINCT day
+    SELECT day
     FROM attribution.blame_steps
+    WHERE day BETWEEN $start AND $stop
+    UNION
+    SELECT day
+    FROM attribution.labelled_steps
     WHERE day BETWEEN $start AND $stop
 ),
 

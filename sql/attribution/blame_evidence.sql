@@ -30,8 +30,12 @@
 --   0 | 1.0 | 0.71 | 0.02 | false
 --   1 | 1.0 | 0.71 | 0.353 | true
 WITH days AS (
-    SELECT DISTINCT day
+    SELECT day
     FROM attribution.blame_steps
+    WHERE day BETWEEN $start AND $stop
+    UNION
+    SELECT day
+    FROM attribution.labelled_steps
     WHERE day BETWEEN $start AND $stop
 ),
 

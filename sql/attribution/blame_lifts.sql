@@ -26,8 +26,12 @@
 --   0 | 1 | 0.0 | 0.694
 --   1 | 1 | 1.0 | 1.306
 WITH days AS (
-    SELECT DISTINCT day
+    SELECT day
     FROM attribution.blame_steps
+    WHERE day BETWEEN $start AND $stop
+    UNION
+    SELECT day
+    FROM attribution.labelled_steps
     WHERE day BETWEEN $start AND $stop
 ),
 

@@ -1,6 +1,7 @@
 -- What each published estimate scores, and what it would score if outcomes or labels were shuffled: its floor.
 --
--- Of each class of tasks, as of the last day:
+-- Of each class of tasks, as of the last day; what is measured by labels as of the last day on which the class had some of the last
+-- 90 days. Blame of later days is not measured: stats_through says so.
 -- `prior` is top_1 of the prior that speaks for the class, with the labels of each goal left out in turn. Its floor permutes the
 -- labelled positions among the class's labelled actions (a position beyond the end becomes the last) and learns again, here of
 -- the class alone. So it says whether more is known than where failures tend to be. `credit_baseline` is the same for credit
@@ -32,14 +33,27 @@
 --   contrast_top_1 | 0.0 | 0.0 | 200 | false | true
 --   credit_baseline | 0.0 | 0.0 | 200 | false | true
 --   prior | 0.0 | 0.0 | 200 | false | true
+--   step_value | null | null | 0 | false | false
 WITH shuffles AS (
     SELECT CAST(nth AS BIGINT) AS shuffle
     FROM unnest(generate_series(0, 200)) AS numbers (nth)
 ),
 
+label_days AS (
+    SELECT
+        action_type,
+        max(day) AS day
+    FROM attribution.blame_methods
+    GROUP BY action_type
+),
+
 last_day AS (
     SELECT max(day) AS day
-    FROM attribution.blame_steps
+    FROM (
+        SELECT max(day) AS day FROM attribution.blame_steps
+        UNION ALL
+        SELECT max(day) AS day FROM label_days
+    ) AS days
 ),
 
 candidates AS (
@@ -53,7 +67,7 @@ candidates AS (
             PARTITION BY step.action_type ORDER BY md5(step.action_id), step.action_id, step.action_day
         ) AS nth
     FROM attribution.blame_evidence AS step
-    INNER JOIN last_day ON step.day = last_day.day
+    INNER JOIN label_days ON step.day = label_days.day AND step.action_type = label_days.action_type
     WHERE step.is_decisive
 ),
 
@@ -104,7 +118,7 @@ steps AS (
         step.place_lift,
         step.ochiai IS NOT NULL AS has_contrast
     FROM attribution.blame_evidence AS step
-    INNER JOIN last_day ON step.day = last_day.day
+    INNER JOIN label_days ON step.day = label_days.day AND step.action_type = label_days.action_type
     INNER JOIN labelled ON labelled.action_key = step.action_id || ' ' || CAST(step.action_day AS VARCHAR)
 ),
 
@@ -131,7 +145,7 @@ chosen AS (
         method.action_type,
         method.method
     FROM attribution.blame_methods AS method
-    INNER JOIN last_day ON method.day = last_day.day
+    INNER JOIN label_days ON method.day = label_days.day AND method.action_type = label_days.action_type
     WHERE method.is_chosen AND method.evidence = 'labels'
 ),
 
@@ -692,7 +706,7 @@ published AS (
         'step_value' AS estimate,
         value.action_type
     FROM attribution.step_value AS value
-    INNER JOIN last_day ON value.day = last_day.day
+    WHERE value.day = (SELECT max(latest.day) FROM attribution.step_value AS latest)
     UNION
     SELECT
         'correction_effects' AS estimate,
@@ -718,6 +732,13 @@ SELECT
     compared.p, -- probability of a score as high if there were nothing in it [0..1]
     coalesce(compared.is_degenerate, FALSE) AS is_degenerate, -- whether it tells no step from another, or no shuffle changes it
     -- [not null]
-    coalesce(compared.p <= 0.05 AND NOT compared.is_degenerate, FALSE) AS is_above_floor -- whether it may be cited [not null]
+    coalesce(compared.p <= 0.05 AND NOT compared.is_degenerate, FALSE) AS is_above_floor, -- whether it may be cited [not null]
+    CASE
+        WHEN published.estimate IN ('prior', 'credit_baseline', 'contrast_top_1')
+            THEN coalesce(label_days.day, last_day.day)
+        ELSE last_day.day
+    END AS stats_through -- last day of the statistics that it rests on; what is published later is not measured
 FROM published
+CROSS JOIN last_day
+LEFT JOIN label_days ON published.action_type = label_days.action_type
 LEFT JOIN compared ON published.estimate = compared.estimate AND published.action_type = compared.action_type

@@ -3,7 +3,8 @@
 -- A label is an observation of type `blame_label` whose data has the `step_index` of the decisive step and may have its
 -- `actor`, which is compared as actors are in attribution.blame_steps; where it names none it means that of the step. It may come
 -- up to 27 days after the action, by whatever way: it counts from the day on which it came, here `day`. Of several labels of a
--- day the last one counts. A label that names no step of a closed action has no rows.
+-- day the last one counts. A label that comes later, or names no step of a closed action, has no rows and counts for nothing:
+-- each day reads 28 days of steps, whatever the history. `oplake eval blame` says how many labels do.
 --
 -- Example: an action of 3 steps on Monday is labelled on Wednesday with {"step_index": 1}. Wednesday has its 3 rows, and
 -- is_decisive is true of the one at position 1.

@@ -1,6 +1,6 @@
--- Which step decided each failure, what may be cited first: blame whose estimate is above its shuffled floor.
+-- Which step decided each failure, what may be cited first: blame whose estimate is above its shuffled floor, and not later.
 SELECT
-    coalesce(floors.is_above_floor, FALSE) AS may_be_cited,
+    coalesce(floors.is_above_floor AND blame.stats_through <= floors.stats_through, FALSE) AS may_be_cited,
     blame.day,
     blame.action_id,
     blame.action_type,

@@ -18,6 +18,7 @@ from tests.sql.tiny_lake import DAY, TinyLake, at, begun, by, completed, compute
 from oplake.lake.catalog import connect
 from oplake.lake.ingest import ingest
 from oplake.lake.tables import Lake
+from oplake.learning.blame_eval import evaluate, page
 from oplake.models.build import build
 from oplake.models.model import Models
 from oplake.settings import Settings
@@ -376,6 +377,50 @@ def test_actors_with_numbers_are_two_and_do_the_same(tiny: TinyLake) -> None:
     ]
     rows = tiny.ask("SELECT sign, failing_occurrences FROM attribution.blame_signs WHERE sign LIKE 'actor%'")
     assert [tuple(row.values()) for row in rows] == [("actor: worker #", 3)]
+
+
+def test_a_label_counts_on_a_day_on_which_nothing_else_happened(tiny: TinyLake) -> None:
+    """Days taken from steps alone have no trial of it until somebody acts again, for whatever else."""
+    for number, is_success in enumerate((True, False, False)):
+        tiny.land(*run(f"r{number}", ["look", "guess"], is_success=is_success))
+    label = {"observation_type": "blame_label", "data": {"step_index": 1}}
+    tiny.land(observation("r1", at(74), **label))
+    tiny.build(*upstream(tiny.models, "attribution.estimate_floors"), stop=DAY + timedelta(days=3))
+    trials = "SELECT DISTINCT day - DATE '2026-01-05' AS days, evidence FROM attribution.blame_trials ORDER BY ALL"
+    assert [tuple(row.values()) for row in tiny.ask(trials)] == [(3, "labels"), (3, "none"), (3, "runs")]
+    found = evaluate(tiny.connection.cursor())
+    assert {each.method for each in found.results} > {"blame", "position", "contrast"}
+    assert ("prior", 1) in {(each.estimate, each.samples) for each in found.floors}
+
+
+def test_results_and_floors_are_of_the_last_day_on_which_labels_count(tiny: TinyLake) -> None:
+    """Of the last day with actions there are no floors once labels are 90 days old, whoever acts then; and of results
+    that stand without them nobody can tell what they are worth."""
+    for number in range(3):
+        tiny.land(*run(f"r{number}", ["x", "y"], is_success=False, goal=f"g{number}", label=1))
+    tiny.land(*run("late", ["x"], is_success=False, kind="another", hour=24 * 100))
+    tiny.land(*run("later", ["x", "y"], is_success=False, hour=24 * 101))
+    tiny.build(*upstream(tiny.models, "attribution.estimate_floors"), stop=DAY + timedelta(days=101))
+    found = evaluate(tiny.connection.cursor())
+    assert {each.action_type for each in found.results} == {"t"}
+    assert {(each.estimate, each.action_type): each.samples for each in found.floors} == {
+        ("credit_baseline", "t"): 3,
+        ("prior", "another"): 0,
+        ("prior", "t"): 3,
+    }
+    through = tiny.ask("SELECT DISTINCT stats_through FROM attribution.estimate_floors WHERE action_type = 't'")
+    assert through == [{"stats_through": DAY}]  # so that blame of `later`, which knows no label, is not measured by it
+
+
+@pytest.mark.parametrize(("hours", "unused"), [(24 * 27, 0), (24 * 28, 1)])
+def test_labels_that_come_too_late_are_counted_where_labels_are_told(tiny: TinyLake, hours: int, unused: int) -> None:
+    """They have no rows and are no rejects: without that, nobody learns that they count for nothing."""
+    tiny.land(*run("r", ["x", "y"], is_success=False))
+    tiny.land(observation("r", at(hours), observation_type="blame_label", data={"step_index": 1}))
+    tiny.build(*upstream(tiny.models, "attribution.estimate_floors"), stop=DAY + timedelta(days=28))
+    found = evaluate(tiny.connection.cursor())
+    assert found.unused_labels == unused
+    assert ("Labels that count for nothing: 1." in page(found)) == bool(unused)
 
 
 def test_of_several_labels_the_latest_counts(tiny: TinyLake) -> None:

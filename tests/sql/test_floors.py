@@ -377,7 +377,8 @@ def test_contrast_finds_labelled_steps_more_often_than_shuffled_outcomes_let_it(
             same = {"action_day": DAY, "credit": 0.5, "labelled_actor": "a"}
             labels += [row | same | {"is_decisive": row["position"] == wrong} for row in rows]
     tables: dict[str, Any] = {"attribution.blame_steps": steps, "attribution.labelled_steps": labels}
-    for name in ("blame_signs", "blame_lifts", "blame_contrasts", "blame_evidence", "estimate_floors"):
+    needed = ("blame_signs", "blame_lifts", "blame_contrasts", "blame_evidence", "blame_trials", "blame_methods")
+    for name in (*needed, "estimate_floors"):
         tables[f"attribution.{name}"] = compute(models[f"attribution.{name}"], tables)
     rows = [row for row in tables["attribution.estimate_floors"] if row["estimate"] == "contrast_top_1"]
     assert len(rows) == CLASSES

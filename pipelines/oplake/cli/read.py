@@ -328,6 +328,8 @@ def eval_blame(
         print_table(blame_eval.RESULT_COLUMNS, blame_eval.result_rows(found), whole=("top-1",))
     else:
         remark("There are no labels: no observation of type blame_label names a step of a failure.")
+    if found.unused_labels:
+        remark(blame_eval.unused_remark(found))
     if found.floors:
         print_table(blame_eval.FLOOR_COLUMNS, blame_eval.floor_rows(found))
     if output is not None:

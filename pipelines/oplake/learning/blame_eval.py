@@ -1,8 +1,8 @@
 """How well blame finds the labelled step, by class of tasks, with intervals and floors: what `oplake eval blame` tells.
 
-Every figure rests on `attribution.blame_trials` of its last day, where each labelled action was ranked without the
-labels of its goal. The row `blame` is what the lake would have published: for each goal the method is chosen, too, by
-the trials of the other goals alone.
+Every figure rests on `attribution.blame_trials` of the last day on which the class has some, as floors do. There each
+labelled action was ranked without the labels of its goal. The row `blame` is what the lake would have published: for
+each goal the method is chosen, too, by the trials of the other goals alone.
 """
 
 from __future__ import annotations
@@ -72,13 +72,14 @@ class Evaluation:
 
     results: tuple[MethodResult, ...]
     floors: tuple[Floor, ...]
+    unused_labels: int = 0  # that came too late, or name no step of a closed action
 
 
 def evaluate(connection: duckdb.DuckDBPyConnection) -> Evaluation:
-    """Hold blame against all labels of the last day that has trials.
+    """Hold blame against all labels of each class's last day that has trials.
 
     Args:
-        connection: Sees the tables of the lake, `attribution.blame_trials` and `attribution.estimate_floors`.
+        connection: Sees the tables of the lake that are named here.
     """
     trials = [
         Trial(*row)
@@ -87,7 +88,8 @@ def evaluate(connection: duckdb.DuckDBPyConnection) -> Evaluation:
                 action_id || ' ' || action_day, action_type, goal_id, method, evidence, simplicity,
                 top_1, top_3, reciprocal_rank, actor_hit
             FROM attribution.blame_trials
-            WHERE day = (SELECT max(day) FROM attribution.blame_trials)
+            JOIN (SELECT action_type, max(day) AS day FROM attribution.blame_methods GROUP BY ALL)
+                USING (action_type, day)
             ORDER BY ALL
         """).fetchall()
     ]
@@ -106,7 +108,13 @@ def evaluate(connection: duckdb.DuckDBPyConnection) -> Evaluation:
             ORDER BY ALL
         """).fetchall()
     ]
-    return Evaluation(tuple(results(trials)), tuple(floors))
+    [(unused,)] = connection.sql("""
+        SELECT count(*)
+        FROM landed.observations AS label
+        ANTI JOIN attribution.labelled_steps AS step USING (day, action_id)
+        WHERE label.observation_type = 'blame_label'
+    """).fetchall()
+    return Evaluation(tuple(results(trials)), tuple(floors), unused)
 
 
 def results(trials: Sequence[Trial]) -> list[MethodResult]:
@@ -225,6 +233,14 @@ def floor_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
     ]
 
 
+def unused_remark(evaluation: Evaluation) -> str:
+    """What there is to say of labels that count for nothing."""
+    return (
+        f"Labels that count for nothing: {evaluation.unused_labels:,}. They came more than 27 days after the action "
+        "began, or name no step of a closed one."
+    )
+
+
 def page(evaluation: Evaluation) -> str:
     """The benchmark page, as Markdown."""
     parts = [
@@ -234,6 +250,7 @@ def page(evaluation: Evaluation) -> str:
         "differences, which are paired by action. `blame` is what is published, the method chosen without the goal, "
         "too.\n",
         _markdown(RESULT_COLUMNS, result_rows(evaluation)) if evaluation.results else "There are no labels.\n",
+        *([f"{unused_remark(evaluation)}\n"] if evaluation.unused_labels else []),
         "## Floors\n",
         "What each published estimate scores, and scores on average when labels, outcomes or advice are shuffled 200 "
         "times. What is `untested` has nothing to test it by, and may not be cited.\n",
