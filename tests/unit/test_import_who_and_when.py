@@ -126,7 +126,7 @@ def test_a_run_is_the_same_events_whatever_lies_beside_it(imported: Import) -> N
         ([], "a run is an object, not list"),
         (run(history=[]), "it has no history"),
         (run(history=["hello"]), "it has no history"),
-        (run(question=" "), "it has no question"),
+        (run(question=" ", question_ID=None), "it has no question"),
     ],
 )
 def test_a_run_that_cannot_be_used_is_a_reject_beside_good_ones(imported: Import, content: Any, reason: str) -> None:
@@ -137,7 +137,44 @@ def test_a_run_that_cannot_be_used_is_a_reject_beside_good_ones(imported: Import
     assert len(of(events, "action_begun")) == 1
 
 
-@pytest.mark.parametrize("step", ["3", "-1", "", None, "zero", [1], "²"])
+LABELLED = {"action_type": "Hand-Crafted", "goal_id": "q-1", "is_correct": False, "label": 0}
+
+
+@pytest.mark.parametrize(
+    ("folder", "changes", "expected"),
+    [
+        (".", {}, {}),
+        ("Algorithm-Generated", {}, {"action_type": "Algorithm-Generated"}),
+        (".", {"mistake_step": 1.0}, {"label": 1}),
+        (".", {"mistake_step": "1.0"}, {"label": 1}),
+        (".", {"question": None}, {}),
+        (".", {"question_ID": None}, {"goal_id": "8622b52f99f892fc"}),
+        (
+            ".",
+            {"is_correct": True, "mistake_step": None, "mistake_agent": None, "mistake_reason": None},
+            {"is_correct": True, "label": None},
+        ),
+        (".", {"is_correct": True}, {"is_correct": True, "label": None, "rejected": 1}),
+        (".", {"is_correct": None}, {}),
+    ],
+)
+def test_what_a_run_says_of_itself_is_taken_however_it_is_written(
+    imported: Import, folder: str, changes: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    history = [message("It is 4", "Baker", is_named=False), message("It is not", "Checker", is_named=False)]
+    done, events = imported({f"{folder}/1.json": run(**{"history": history} | changes)})
+    [begun], [completed] = of(events, "action_begun"), of(events, "action_completed")
+    found = {
+        "action_type": begun["action_type"],
+        "goal_id": begun["goal_id"],
+        "is_correct": completed["outcome"]["is_correct"],
+        "label": next((label["data"]["step_index"] for label in of(events, "observation")), None),
+        "rejected": done.rejected,
+    }
+    assert found == LABELLED | {"rejected": 0} | expected
+
+
+@pytest.mark.parametrize("step", ["3", "-1", "1.5", "", None, "zero", [1], "²"])
 def test_a_label_that_names_no_message_is_a_reject_and_the_run_lands(imported: Import, step: Any) -> None:
     done, events = imported({"1.json": run(mistake_step=step)})
     assert done.rejected == 1

@@ -1,11 +1,12 @@
 """Who&When -> failed actions with a step per message and the label that says which step decided the failure.
 
-Each JSON file is one run: an action of the class of its system (`Algorithm-Generated`, where messages name their
-speaker; else `Hand-Crafted`), whose goal is the question. A message is a step, so that the label's index into `history`
-is the step's index. Who speaks is the actor; `Orchestrator (-> WebSurfer)` is the actor `Orchestrator` and the decision
-`-> WebSurfer`. Messages that name no decision are told apart by what they do: write code, report on code that ran, end
-the talk, or respond. The label is an observation `blame_label`, whose data names the step and the actor, by the same
-rule.
+Each JSON file is one run: an action of the class of its system, whose goal is the question. The class is the name of
+its folder, `Algorithm-Generated` or `Hand-Crafted`; in another folder it is the first where messages name their
+speaker, else the second. A run failed unless it says `is_correct: true`; then it has no label. A message is a step, so
+that the label's index into `history` is the step's index. Who speaks is the actor; `Orchestrator (-> WebSurfer)` is
+the actor `Orchestrator` and the decision `-> WebSurfer`. Messages that name no decision are told apart by what they
+do: write code, report on code that ran, end the talk, or respond. The label is an observation `blame_label`, whose
+data names the step and the actor, by the same rule.
 
 The files have no times. A run begins at a second of the first day that follows from its content, and its messages
 follow each other by a second; so a file is the same events whatever lies beside it. Durations say nothing.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ DESCRIPTION_CHARS = 500  # what a step's description may hold
 LATEST_BEGIN = 18 * 3600  # seconds; leaves the longest run six hours of its day, so that none goes over midnight
 
 _SPEAKER = re.compile(r"(.*?)\s*\((.*)\)\s*$", re.DOTALL)
+_INDEX = re.compile(r"([0-9]{1,9})(\.0*)?")  # as a table that passed through a spreadsheet or pandas has it, too
 
 
 def import_who_and_when(
@@ -107,11 +109,11 @@ def _take_file(file: Path, name: str, intake: Intake, start: date) -> None:
         0,
         run,
         agent_id=SOURCE,
-        action_type=NAMED if any("name" in message for message in history) else UNNAMED,
-        goal_id=str(run.get("question_ID") or "").strip() or _named_after(run["question"]),
+        action_type=_system(file, history),
+        goal_id=_question_id(run) or _named_after(_question(run)),
         expected_outcome={"is_correct": True},
         acceptance_criteria=[f"the answer is {run['ground_truth']}"] if run.get("ground_truth") else [],
-        extra={"question": run["question"], **_present(level=run.get("level"))},
+        extra=_present(question=_question(run) or None, level=run.get("level")),
     )
     for number, message in enumerate(history):
         actor, decision = _speaker(message)
@@ -126,7 +128,16 @@ def _take_file(file: Path, name: str, intake: Intake, start: date) -> None:
             decision=decision or _decision(text),
             description=text[:DESCRIPTION_CHARS],
         )
-    take("action_completed", "completed", len(history) + 1, run, outcome={"status": "completed", "is_correct": False})
+    is_correct = run.get("is_correct") is True
+    take(
+        "action_completed",
+        "completed",
+        len(history) + 1,
+        run,
+        outcome={"status": "completed", "is_correct": is_correct},
+    )
+    if is_correct and not any(_label_of(run).values()):
+        return
     label, reason = _label(run)
     if reason:
         place = Place(0, 0, "label", file=name)
@@ -153,9 +164,28 @@ def _decoded(raw: bytes) -> tuple[dict[str, Any], str]:
     history = run.get("history")
     if not isinstance(history, list) or not history or not all(isinstance(message, dict) for message in history):
         return {}, "it has no history, a list of messages"
-    if not isinstance(run.get("question"), str) or not run["question"].strip():
-        return {}, "it has no question"
+    if not _question_id(run) and not _question(run):
+        return {}, "it has no question, and no question_ID"
     return run, ""
+
+
+def _system(file: Path, history: Sequence[Mapping[str, Any]]) -> str:
+    """The class of the system that made a run."""
+    folder = file.resolve().parent.name
+    if folder in (NAMED, UNNAMED):
+        return folder
+    return NAMED if any("name" in message for message in history) else UNNAMED
+
+
+def _question(run: Mapping[str, Any]) -> str:
+    """The question as it was asked; empty where there is none."""
+    question = run.get("question")
+    return question if isinstance(question, str) and question.strip() else ""
+
+
+def _question_id(run: Mapping[str, Any]) -> str:
+    """What names the question; empty where nothing does."""
+    return str(run.get("question_ID") or "").strip()
 
 
 def _speaker(message: Mapping[str, Any]) -> tuple[str, str]:
@@ -185,13 +215,16 @@ def _label_of(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _label(run: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """The fields of the label's observation, or why there is none."""
-    told = str(run.get("mistake_step", "")).strip()
-    if not re.fullmatch(r"[0-9]{1,9}", told):
+    if run.get("is_correct") is True:
+        return {}, "it names a mistake, but is_correct is true"
+    told = _INDEX.fullmatch(str(run.get("mistake_step", "")).strip())
+    if not told:
         return {}, f"mistake_step is {run.get('mistake_step')!r}, not the index of a message"
-    if int(told) >= len(run["history"]):
-        return {}, f"mistake_step is {told}, but the history has {len(run['history'])} messages"
+    index = int(told[1])
+    if index >= len(run["history"]):
+        return {}, f"mistake_step is {index}, but the history has {len(run['history'])} messages"
     actor, _ = _parted(run.get("mistake_agent"))
-    data = {"step_index": int(told), **_present(actor=actor or None, reason=run.get("mistake_reason"))}
+    data = {"step_index": index, **_present(actor=actor or None, reason=run.get("mistake_reason"))}
     return {"observation_type": LABEL, "reported_by": SOURCE, "data": data}, ""
 
 
