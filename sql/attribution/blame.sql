@@ -5,7 +5,9 @@
 -- the sum of the action's. Labels of the same goal are left out, of the action itself too: so blame may be held against labels.
 --
 -- evidence_kind says what it rests on, at most: `contrast` where the goal's outcomes are mixed; `repetition` where the prior is
--- the one of that name; else `prior_only`, which without labels or mixed outcomes anywhere is the same for each step.
+-- the one of that name and the action does something three times or more; else `prior_only`. Without labels or mixed outcomes
+-- anywhere that is the same for each step but one: where its class has no labels, the first of three or more equal steps in a row
+-- weighs half as much again, as going round in circles breaks runs. That is a guess, which nothing was learned from.
 -- Statistics go up to the day of the action (stats_through); later days change it only when this day is made again. Actions
 -- that were evicted, or of which nothing was expected, are neither successes nor failures.
 --
@@ -27,9 +29,28 @@
 --   1 | 0.95 | 1 | contrast | 1 | 1
 --   0 | 0.05 | 2 | contrast | 1 | 1
 WITH failed AS (
-    SELECT *
+    SELECT
+        *,
+        actor || ' > ' || decision AS deed
     FROM attribution.blame_evidence
     WHERE is_failure AND action_day = day AND day BETWEEN $start AND $stop
+),
+
+followed AS (
+    SELECT
+        *,
+        lag(deed) OVER (PARTITION BY day, action_id ORDER BY position) AS deed_before,
+        lead(deed) OVER (PARTITION BY day, action_id ORDER BY position) AS next_deed,
+        lead(deed, 2) OVER (PARTITION BY day, action_id ORDER BY position) AS deed_after_next
+    FROM failed
+),
+
+repeating AS (
+    SELECT DISTINCT
+        day,
+        action_id
+    FROM failed
+    WHERE repetition = 'first'
 ),
 
 goals AS (
@@ -72,16 +93,27 @@ chosen AS (
 
 told AS (
     SELECT
-        failed.*,
+        followed.*,
         runs.failures,
         runs.passes,
         coalesce(chosen.prior_method, 'position') AS prior_method,
         coalesce(chosen.contrast_method, 'contrast') AS contrast_method,
-        coalesce(chosen.labelled_actions, 0) AS labelled_actions
-    FROM failed
+        coalesce(chosen.labelled_actions, 0) AS labelled_actions,
+        repeating.action_id IS NOT NULL AS is_repeating,
+        CASE
+            WHEN
+                chosen.prior_method IS NULL
+                AND followed.deed = followed.next_deed
+                AND followed.deed = followed.deed_after_next
+                AND followed.deed <> coalesce(followed.deed_before, '')
+                THEN 1.5
+            ELSE 1.0
+        END AS circling_lift
+    FROM followed
     INNER JOIN runs
-        ON failed.day = runs.day AND failed.action_type = runs.action_type AND failed.goal_id = runs.goal_id
-    LEFT JOIN chosen ON failed.day = chosen.day AND failed.action_type = chosen.action_type
+        ON followed.day = runs.day AND followed.action_type = runs.action_type AND followed.goal_id = runs.goal_id
+    LEFT JOIN chosen ON followed.day = chosen.day AND followed.action_type = chosen.action_type
+    LEFT JOIN repeating ON followed.day = repeating.day AND followed.action_id = repeating.action_id
 ),
 
 weighed AS (
@@ -93,7 +125,7 @@ weighed AS (
         END AS method,
         CASE
             WHEN passes > 0 THEN 'contrast'
-            WHEN prior_method = 'repetition' THEN 'repetition'
+            WHEN prior_method = 'repetition' AND is_repeating THEN 'repetition'
             ELSE 'prior_only'
         END AS evidence_kind,
         CASE
@@ -104,7 +136,7 @@ weighed AS (
                     WHEN 'famas' THEN famas
                     ELSE contrast
                 END
-            WHEN prior_method = 'position' THEN place_lift
+            WHEN prior_method = 'position' THEN place_lift * circling_lift
             WHEN prior_method = 'decision_position' THEN decision_lift * tie_lift
             WHEN prior_method = 'position_actor' THEN place_lift * actor_lift
             WHEN prior_method = 'position_decision' THEN place_lift * decision_lift

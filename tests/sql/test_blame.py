@@ -191,7 +191,7 @@ def judged(
     return rows
 
 
-def reference_weights(run: Rows, lifts: Rows, contrasts: Rows, prior: str, contrast: str) -> list[float]:
+def reference_weights(run: Rows, lifts: Rows, contrasts: Rows, prior: str | None, contrast: str) -> list[float]:
     """What each step of a failure weighs, by the definitions, looked up one by one."""
     kind, goal = run[0]["action_type"], run[0]["goal_id"]
     known = {(row["action_type"], row["held_goal"]) for row in lifts}
@@ -203,7 +203,11 @@ def reference_weights(run: Rows, lifts: Rows, contrasts: Rows, prior: str, contr
     for row in run:
         lift = {name: table.get((kind_of_lifts, held, name, str(row[name])), 1.0) for name in FEATURES}
         if not scores:
-            weights.append(math.prod(lift[name] ** power for name, power in PRIORS[prior].items()))
+            weight = math.prod(lift[name] ** power for name, power in PRIORS[prior or "position"].items())
+            components = [each["component"] for each in run[row["position"] :]]
+            before = run[row["position"] - 1]["component"] if row["position"] else None
+            is_first_in_a_row = components[:3] == components[:1] * 3 and before != components[0]
+            weights.append(weight * 1.5 if prior is None and is_first_in_a_row else weight)
             continue
         did = scores[f"did: {row['component']}"]
         c = 0.0
@@ -232,7 +236,7 @@ def test_blame_is_what_the_methods_weigh(models: Models, data: st.DataObject) ->
     labels: Rows = []
     for number in range(data.draw(st.integers(1, 8))):
         name, kind, goal = f"r{number}", data.draw(st.sampled_from("tu")), data.draw(st.sampled_from("gh"))
-        decisions = data.draw(st.lists(st.sampled_from("xyz"), min_size=1, max_size=5))
+        decisions = data.draw(st.lists(st.sampled_from("xyz"), min_size=1, max_size=6))
         doubts = [data.draw(st.sampled_from(["none", "unsure", "contradicted"])) for _ in decisions]
         is_failure = data.draw(st.booleans())
         runs[name] = judged(name, kind, goal, decisions, is_failure=is_failure, doubts=doubts)
@@ -240,7 +244,7 @@ def test_blame_is_what_the_methods_weigh(models: Models, data: st.DataObject) ->
             decisive = data.draw(st.integers(0, len(decisions) - 1))
             same = {"action_day": DAY, "credit": 0.5, "labelled_actor": "a"}
             labels += [row | same | {"is_decisive": row["position"] == decisive} for row in runs[name]]
-    prior = data.draw(st.sampled_from([*PRIORS]))
+    prior = data.draw(st.sampled_from([None, *PRIORS]))
     contrast = data.draw(st.sampled_from(["contrast", "ochiai", "kulczynski2", "famas"]))
     tables: dict[str, Any] = {
         "attribution.blame_steps": [row for rows in runs.values() for row in rows],
@@ -250,6 +254,7 @@ def test_blame_is_what_the_methods_weigh(models: Models, data: st.DataObject) ->
             | {"labelled_actions": 1}
             for kind in "tu"
             for method, evidence in ((prior, "labels"), (contrast, "runs"))
+            if method is not None
         ],
     }
     for name in ("blame_signs", "blame_lifts", "blame_contrasts", "blame_evidence", "blame"):
@@ -274,12 +279,13 @@ def test_blame_is_what_the_methods_weigh(models: Models, data: st.DataObject) ->
         assert rows[0]["margin"] == pytest.approx(best - (others[0] if others else 0), abs=1e-9)
         ranked = sorted(rows, key=lambda row: row["blame_rank"])
         assert [row["blame"] for row in ranked] == pytest.approx([best, *others])
-        kind_of_evidence = "contrast" if not all(outcomes) else "repetition" if prior == "repetition" else "prior_only"
+        is_repeating = prior == "repetition" and any(row["occurrences"] >= 3 for row in run)
+        kind_of_evidence = "contrast" if not all(outcomes) else "repetition" if is_repeating else "prior_only"
         for row in rows:
             assert (row["failures"], row["passes"]) == (sum(outcomes), len(outcomes) - sum(outcomes))
             assert row["evidence_kind"] == kind_of_evidence
             assert row["estimate"] == ("contrast" if kind_of_evidence == "contrast" else "prior")
-            assert row["method"] == (contrast if kind_of_evidence == "contrast" else prior)
+            assert row["method"] == (contrast if kind_of_evidence == "contrast" else prior or "position")
 
 
 def test_where_failures_and_successes_differ_contrast_names_the_step(tiny: TinyLake) -> None:
@@ -306,6 +312,20 @@ def test_contrast_is_not_claimed_without_successes(tiny: TinyLake) -> None:
     build_blame(tiny)
     rows = tiny.ask("SELECT DISTINCT evidence_kind, passes, blame, margin FROM attribution.blame")
     assert rows == [{"evidence_kind": "prior_only", "passes": 0, "blame": 0.5, "margin": 0.0}]
+
+
+def test_without_labels_and_successes_the_first_step_of_a_circle_is_suspected(tiny: TinyLake) -> None:
+    """Equal blame is given to the first step by ties, so that a loop was never named. What recurs among other things
+    does not count: whoever takes turns recurs, and is no likelier to have decided anything."""
+    circling = ["look", "ask", "ask", "ask", "ask", "look", "look"]
+    tiny.land(*run("circles", circling, is_success=False))
+    tiny.land(*run("turns", ["look", "ask", "look", "ask", "look", "ask"], is_success=False))
+    build_blame(tiny)
+    rows = tiny.ask("SELECT * FROM attribution.blame ORDER BY action_id, position")
+    assert {row["evidence_kind"] for row in rows} == {"prior_only"}
+    found = {name: [row["blame"] for row in rows if row["action_id"] == name] for name in ("circles", "turns")}
+    assert found["circles"] == pytest.approx([1 / 7.5, 1.5 / 7.5, *[1 / 7.5] * 5])
+    assert found["turns"] == pytest.approx([1 / 6] * 6)
 
 
 def test_what_a_run_alone_shows_is_no_evidence_against_it(tiny: TinyLake) -> None:
