@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 WIDTH = 80  # columns; what every terminal has
 BAR_CELLS = 10  # of a bar from 0 to 1
 ROWS = 8  # of a list; the tables have the rest
-SUCCESS = 0.999  # a score from here on counts as success: it is a quotient of whole numbers, 1 when all was met
 REASON_CHARS = 110  # of the reason of a reject: three lines of its column
-OFTEN = 3  # uses from which a decision is worth showing
 
 
 class TypeFinding(NamedTuple):
@@ -39,14 +37,14 @@ class TypeFinding(NamedTuple):
     median_seconds: float | None
 
 
-class StepFinding(NamedTuple):
-    """Which decisions have the credit of one type's successes, and which that of its failures."""
+class WorthFinding(NamedTuple):
+    """What a step is worth: success with it less success without it, within goals (attribution.step_value)."""
 
     action_type: str
-    decision: str  # the one with most credit in successes
-    share: float  # of the credit of all successful actions of the type
-    failing: str | None  # the one whose share in failures exceeds that in successes by most
-    failing_share: float | None  # of the credit of all that were not successful
+    step: str  # actor > decision, or the decision where nobody is named
+    value: float
+    low: float  # of its 95 % interval
+    high: float
 
 
 class RejectFinding(NamedTuple):
@@ -76,7 +74,7 @@ class Findings:
     last_day: date | None
     steps: int
     types: tuple[TypeFinding, ...]
-    earners: tuple[StepFinding, ...]
+    worths: tuple[WorthFinding, ...]
     rejects: tuple[RejectFinding, ...]
     rejected: int
     redactions: tuple[RedactionFinding, ...]
@@ -106,41 +104,28 @@ GROUP BY action.action_type
 ORDER BY avg(score.success_score) DESC NULLS LAST, action.action_type
 """
 
-_EARNERS = """
-WITH earned AS (
-    SELECT
-        action.action_type,
-        step.decision,
-        count(*) AS uses,
-        sum(credit.credit) FILTER (score.success_score >= $success) AS of_success,
-        sum(credit.credit) FILTER (score.success_score < $success) AS of_failure
-    FROM attribution.step_credits AS credit
-    JOIN attribution.steps AS step USING (day, action_id, position)
-    JOIN attribution.actions AS action USING (day, action_id)
-    JOIN attribution.success_scores AS score USING (day, action_id)
-    GROUP BY action.action_type, step.decision
+# Only what may be cited: of classes whose values are above their shuffled floor, what is seen often and clearly not 0.
+# Of each class the best and the worst, so that one class does not fill the list.
+_WORTHS = """
+WITH cited AS (
+    SELECT worth.*, least(abs(worth.value_low), abs(worth.value_high)) AS clearly
+    FROM attribution.step_value AS worth
+    JOIN attribution.estimate_floors AS floors USING (action_type)
+    WHERE
+        worth.day = (SELECT max(day) FROM attribution.step_value)
+        AND floors.estimate = 'step_value'
+        AND floors.is_above_floor
+        AND worth.is_seen_often
+        AND (worth.value_low > 0 OR worth.value_high < 0)
 ),
-shares AS (
-    SELECT
-        action_type,
-        decision,
-        uses,
-        coalesce(of_success / sum(of_success) OVER of_type, 0) AS in_success,
-        coalesce(of_failure / sum(of_failure) OVER of_type, 0) AS in_failure
-    FROM earned
-    WINDOW of_type AS (PARTITION BY action_type)
+of_classes AS (
+    FROM cited
+    QUALIFY row_number() OVER (PARTITION BY action_type, value > 0 ORDER BY clearly DESC, component) = 1
 )
-SELECT
-    action_type,
-    max_by(decision, (in_success, decision)),
-    max(in_success) AS share,
-    max_by(decision, (in_failure - in_success, decision)) FILTER (in_failure > in_success),
-    max_by(in_failure, (in_failure - in_success, decision)) FILTER (in_failure > in_success)
-FROM shares
-WHERE uses >= $often
-GROUP BY action_type
-HAVING max(in_success) > 0
-ORDER BY action_type
+SELECT action_type, regexp_replace(component, '^- > ', ''), value, value_low, value_high
+FROM of_classes
+QUALIFY row_number() OVER (PARTITION BY value > 0 ORDER BY clearly DESC, action_type) <= $rows
+ORDER BY value DESC, action_type
 """
 
 # Reasons that differ in a number only, such as the byte at which a line breaks off, are one reason.
@@ -179,9 +164,7 @@ def find(connection: duckdb.DuckDBPyConnection) -> Findings:
         last_day=last_day,
         steps=steps,
         types=tuple(TypeFinding(*row) for row in connection.execute(_TYPES).fetchall()),
-        earners=tuple(
-            StepFinding(*row) for row in connection.execute(_EARNERS, {"success": SUCCESS, "often": OFTEN}).fetchall()
-        ),
+        worths=tuple(WorthFinding(*row) for row in connection.execute(_WORTHS, {"rows": ROWS // 2}).fetchall()),
         rejects=rejects,
         rejected=sum(reject.lines for reject in rejects),
         redactions=tuple(RedactionFinding(*row) for row in connection.execute(_REDACTIONS).fetchall()),
@@ -192,9 +175,7 @@ def show(found: Findings) -> RenderableType:
     """Findings in words and tables, at most WIDTH columns wide."""
     if not found.actions:
         return Text("The lake holds no actions yet. Record some, or try: oplake simulate && oplake run")
-    parts: list[RenderableType] = [_headline(found), _types(found)]
-    if found.earners:
-        parts.append(_earners(found))
+    parts: list[RenderableType] = [_headline(found), _types(found), _worths(found)]
     parts.append(_rejects(found) if found.rejects else _remark("Nothing was rejected."))
     parts.append(_redactions(found))
     parts.append(_next(found))
@@ -227,21 +208,17 @@ def _types(found: Findings) -> Table:
     return table
 
 
-def _earners(found: Findings) -> Table:
-    table = _table("The decisions that have most of the credit")
+def _worths(found: Findings) -> RenderableType:
+    if not found.worths:
+        return _remark("Of no step it is shown, above its shuffled floor, that it goes with success or with failure.")
+    table = _table("What steps are worth: success with them less success without, same goals")
     table.add_column("action type", max_width=18, overflow="ellipsis", no_wrap=True)
-    table.add_column("of its successes", max_width=17, overflow="ellipsis", no_wrap=True)
-    table.add_column("share", justify="right", min_width=5)
-    table.add_column("rather of failures", max_width=18, overflow="ellipsis", no_wrap=True)
-    table.add_column("share", justify="right", min_width=5)
-    for earner in found.earners[:ROWS]:
-        table.add_row(
-            earner.action_type,
-            earner.decision,
-            f"{earner.share:.2f}",
-            earner.failing or "",
-            "" if earner.failing_share is None else f"{earner.failing_share:.2f}",
-        )
+    table.add_column("step", max_width=30, overflow="ellipsis", no_wrap=True)
+    table.add_column("worth", justify="right", min_width=5)
+    table.add_column("95 %", justify="right", min_width=14, no_wrap=True)
+    for worth in found.worths:
+        interval = f"{worth.low:+.2f} to {worth.high:+.2f}"
+        table.add_row(worth.action_type, Text(worth.step), f"{worth.value:+.2f}", interval)
     return table
 
 

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 from rich.console import Console
 
-from oplake.summary import WIDTH, RedactionFinding, RejectFinding, StepFinding, TypeFinding, find, show
+from oplake.summary import WIDTH, RedactionFinding, RejectFinding, TypeFinding, WorthFinding, find, show
 
 DAY = date(2026, 1, 5)
 
@@ -28,8 +28,11 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
                 duration_ms BIGINT, step_count BIGINT
             );
             CREATE TABLE attribution.success_scores (day DATE, action_id TEXT, success_score DOUBLE);
-            CREATE TABLE attribution.steps (day DATE, action_id TEXT, position BIGINT, decision TEXT);
-            CREATE TABLE attribution.step_credits (day DATE, action_id TEXT, position BIGINT, credit DOUBLE);
+            CREATE TABLE attribution.step_value (
+                day DATE, action_type TEXT, component TEXT, value DOUBLE, value_low DOUBLE, value_high DOUBLE,
+                is_seen_often BOOLEAN
+            );
+            CREATE TABLE attribution.estimate_floors (estimate TEXT, action_type TEXT, is_above_floor BOOLEAN);
             CREATE TABLE landed.rejects (ts TIMESTAMPTZ, reason TEXT, origin TEXT, line BIGINT);
             CREATE TABLE lake.redactions (day DATE, kind TEXT, rule TEXT, "count" BIGINT);
         """)
@@ -43,20 +46,33 @@ def add_action(
     *,
     action_type: str = "bake",
     status: str = "completed",
-    credits: dict[str, float] | None = None,  # noqa: A002 - the word of the table
 ) -> None:
-    steps = credits or {}
     connection.execute(
-        "INSERT INTO attribution.actions VALUES (?, ?, 'ana', ?, 'goal', ?, 60000, ?)",
-        [DAY, action_id, action_type, status, len(steps)],
+        "INSERT INTO attribution.actions VALUES (?, ?, 'ana', ?, 'goal', ?, 60000, 2)",
+        [DAY, action_id, action_type, status],
     )
     if score is not None:
         connection.execute("INSERT INTO attribution.success_scores VALUES (?, ?, ?)", [DAY, action_id, score])
-    for position, (decision, credit) in enumerate(steps.items()):
-        connection.execute("INSERT INTO attribution.steps VALUES (?, ?, ?, ?)", [DAY, action_id, position, decision])
-        connection.execute(
-            "INSERT INTO attribution.step_credits VALUES (?, ?, ?, ?)", [DAY, action_id, position, credit]
-        )
+
+
+def add_worth(
+    connection: duckdb.DuckDBPyConnection,
+    component: str,
+    value: float,
+    *,
+    action_type: str = "bake",
+    half_width: float = 0.1,
+    is_seen_often: bool = True,
+    day: date = DAY,
+) -> None:
+    connection.execute(
+        "INSERT INTO attribution.step_value VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [day, action_type, component, value, value - half_width, value + half_width, is_seen_often],
+    )
+
+
+def add_floor(connection: duckdb.DuckDBPyConnection, estimate: str, action_type: str, *, is_above: bool) -> None:
+    connection.execute("INSERT INTO attribution.estimate_floors VALUES (?, ?, ?)", [estimate, action_type, is_above])
 
 
 def printed(connection: duckdb.DuckDBPyConnection, width: int = WIDTH) -> str:
@@ -78,12 +94,43 @@ def test_types_are_compared_by_the_mean_score_of_closed_actions(connection: duck
     assert find(connection).types == (TypeFinding("bake", 3, 0.75, 0, 60.0), TypeFinding("sell", 1, 0.2, 1, None))
 
 
-def test_credit_of_successes_and_of_failures_is_told_apart(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forbids one sum over all: the decision that is in every action would always lead."""
-    for number in range(5):
-        add_action(connection, f"good{number}", 1.0, credits={"knead": 0.25, "taste": 0.75})
-        add_action(connection, f"bad{number}", 0.5, credits={"knead": 0.5, "hurry": 0.5})
-    assert find(connection).earners == (StepFinding("bake", "taste", 0.75, "hurry", 0.5),)
+def test_only_what_may_be_cited_is_told_of_what_steps_are_worth(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forbids credit, which no floor was ever passed by, and values that chance could have made."""
+    add_action(connection, "a", 1.0)
+    add_floor(connection, "step_value", "bake", is_above=True)
+    add_floor(connection, "step_value", "sell", is_above=False)
+    add_floor(connection, "contrast", "sell", is_above=True)
+    add_worth(connection, "ana > taste", 0.5)
+    add_worth(connection, "- > knead", 0.4)
+    add_worth(connection, "- > hurry", -0.3)
+    add_worth(connection, "- > sing", 0.9, half_width=1)
+    add_worth(connection, "- > pray", 0.9, is_seen_often=False)
+    add_worth(connection, "- > rest", 0.9, day=date(2026, 1, 4))
+    add_worth(connection, "- > flatter", 0.9, action_type="sell")
+    taste, hurry = WorthFinding("bake", "ana > taste", 0.5, 0.4, 0.6), WorthFinding("bake", "hurry", -0.3, -0.4, -0.2)
+    found = find(connection).worths
+    assert [each[:2] for each in found] == [taste[:2], hurry[:2]]
+    assert [each[2:] for each in found] == [pytest.approx(each[2:]) for each in (taste, hurry)]
+    text = printed(connection)
+    assert "+0.50" in text
+    assert "-0.40 to -0.20" in text
+
+
+def test_it_is_said_where_no_step_is_above_its_floor(connection: duckdb.DuckDBPyConnection) -> None:
+    add_action(connection, "a", 1.0)
+    add_worth(connection, "- > taste", 0.5)
+    add_floor(connection, "step_value", "bake", is_above=False)
+    assert find(connection).worths == ()
+    assert "Of no step it is shown" in printed(connection)
+
+
+def test_a_few_of_the_best_and_of_the_worst_are_told(connection: duckdb.DuckDBPyConnection) -> None:
+    for number in range(9):
+        add_floor(connection, "step_value", f"type {number}", is_above=True)
+        for sign in (1, -1):
+            add_worth(connection, f"- > {sign}", sign * (0.3 + number / 20), action_type=f"type {number}")
+    kinds = [each.action_type for each in find(connection).worths]
+    assert kinds == ["type 8", "type 7", "type 6", "type 5", "type 5", "type 6", "type 7", "type 8"]
 
 
 def test_rejects_are_grouped_by_reason_with_the_place_of_the_first(connection: duckdb.DuckDBPyConnection) -> None:
@@ -114,8 +161,14 @@ def test_nothing_is_wider_than_eighty_columns(connection: duckdb.DuckDBPyConnect
             f"a{number}",
             1.0,
             action_type="a_type_with_a_name_that_never_seems_to_end",
-            credits={"a_decision_with_a_name_that_never_seems_to_end_either": 1.0},
         )
+    add_floor(connection, "step_value", "a_type_with_a_name_that_never_seems_to_end", is_above=True)
+    add_worth(
+        connection,
+        "an_actor_with_a_long_name > a_decision_with_a_name_that_never_seems_to_end_either",
+        0.5,
+        action_type="a_type_with_a_name_that_never_seems_to_end",
+    )
     connection.execute(
         "INSERT INTO landed.rejects VALUES ('2026-01-05', repeat('why ', 60), repeat('somewhere/', 20), 123456)"
     )
@@ -124,4 +177,5 @@ def test_nothing_is_wider_than_eighty_columns(connection: duckdb.DuckDBPyConnect
     )
     lines = printed(connection, width).splitlines()
     assert max(len(line.rstrip()) for line in lines if "secrets were replaced" not in line) <= WIDTH
+    assert any("+0.50   +0.40 to +0.60" in line for line in lines)
     assert any("1.00" in line for line in lines)
