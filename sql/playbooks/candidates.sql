@@ -519,6 +519,7 @@ advised_failures AS (
             advised.task_class = error.task_class
             AND advised.sig_hash = error.sig_hash
             AND error.day BETWEEN advised.day - 7 AND advised.day
+            AND error.day >= worked.day - 27
     GROUP BY worked.day, advised.task_class, advised.template, error.template
     QUALIFY
         row_number() OVER (

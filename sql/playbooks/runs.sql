@@ -2,7 +2,7 @@
 --
 -- The steps of an action are its decisions in their order, as actor > decision (attribution.blame_steps), the first 60. Those of
 -- an operation are the calls of its session on that day for the same class, up to it, at most 10; they are empty where it
--- belongs to an action whose decisions are known, which then speaks for it. Operations that are corrections of an overseer
+-- belongs to an action of the day or the one before whose decisions are known, which then speaks for it. Operations that are corrections of an overseer
 -- (source overseer_correction) are neither success nor failure, and are not here; nor are actions of which nothing was expected.
 --
 -- shown are the playbook entries that the agent had before it: as the action or operation says (playbook_ids), and as was
@@ -22,22 +22,42 @@
 -- answer:
 --   ['- > look_up_order', '- > check_policy', '- > issue_refund'] | true
 --   ['- > check_policy', '- > issue_refund'] | false
-WITH served_to_action AS (
+-- What holds for the day on which it happened and for the next one: joins are by day and id, so that a day comes out alike
+-- whichever days are made with it.
+WITH held AS (
+    SELECT CAST(later.days AS INTEGER) AS days
+    FROM (VALUES (0), (1)) AS later (days)
+),
+
+served AS (
     SELECT
+        serving.day + held.days AS day,
+        serving.entry_id,
+        serving.action_id,
+        serving.session_id
+    FROM landed.playbooks_served AS serving
+    CROSS JOIN held
+    WHERE serving.day BETWEEN $start - 1 AND $stop AND NOT serving.withheld
+),
+
+served_to_action AS (
+    SELECT
+        day,
         action_id,
         list(DISTINCT entry_id) AS entry_ids
-    FROM landed.playbooks_served
-    WHERE day BETWEEN $start - 1 AND $stop AND NOT withheld AND action_id <> ''
-    GROUP BY action_id
+    FROM served
+    WHERE action_id <> ''
+    GROUP BY day, action_id
 ),
 
 served_to_session AS (
     SELECT
+        day,
         session_id,
         list(DISTINCT entry_id) AS entry_ids
-    FROM landed.playbooks_served
-    WHERE day BETWEEN $start - 1 AND $stop AND NOT withheld AND session_id <> ''
-    GROUP BY session_id
+    FROM served
+    WHERE session_id <> ''
+    GROUP BY day, session_id
 ),
 
 judged AS (
@@ -76,7 +96,7 @@ actions AS (
             judged.day = first_step.day
             AND judged.action_id = first_step.action_id
             AND first_step.position = 0
-    LEFT JOIN served_to_action AS served ON judged.action_id = served.action_id
+    LEFT JOIN served_to_action AS served ON judged.day = served.day AND judged.action_id = served.action_id
     WHERE
         judged.day BETWEEN $start AND $stop
         AND action.day BETWEEN $start AND $stop
@@ -84,8 +104,11 @@ actions AS (
 ),
 
 known_actions AS (
-    SELECT DISTINCT action_id
+    SELECT DISTINCT
+        judged.day + held.days AS day,
+        judged.action_id
     FROM judged
+    CROSS JOIN held
 ),
 
 -- The id breaks ties of time, so that the same events have the same order however they arrived.
@@ -115,9 +138,9 @@ operations AS (
         op.sig_hash,
         failure.template
     FROM landed.ops AS op
-    LEFT JOIN known_actions AS known ON op.action_id = known.action_id
-    LEFT JOIN served_to_action AS served ON op.action_id = served.action_id
-    LEFT JOIN served_to_session AS in_session ON op.session_id = in_session.session_id
+    LEFT JOIN known_actions AS known ON op.day = known.day AND op.action_id = known.action_id
+    LEFT JOIN served_to_action AS served ON op.day = served.day AND op.action_id = served.action_id
+    LEFT JOIN served_to_session AS in_session ON op.day = in_session.day AND op.session_id = in_session.session_id
     LEFT JOIN operations.failures AS failure
         ON
             op.day = failure.day

@@ -99,18 +99,46 @@ def rows_of(tiny: TinyLake, model: Model) -> list[dict[str, Any]]:
     return tiny.ask(f"FROM {model.name} ORDER BY {model.spec.order_sql}")
 
 
+def what_is_days_apart(tiny: TinyLake) -> None:
+    """Sessions and actions of the first and the last day that were served an entry on the other, ids of actions that
+    come back, and advice on errors which the last day has forgotten."""
+    for name, worked, told in (("early", 0, 4), ("late", 4, 0), ("again", 2, 1)):
+        for kind in ("session_id", "action_id"):
+            unit = {kind: f"{name} {kind}"}
+            fate = {"endpoint": "ask", "task_class": "fix", "success": True, "duration_ms": 1.0, "input_summary": "i"}
+            tiny.land({"kind": "op", "ts": at(24 * worked + 9)} | fate | unit)
+            tiny.land({"kind": "op", "ts": at(24 * worked + 1), "action_id": f"attempt-{told}-1"} | fate)
+            entry = {"entry_id": name, "entry_version": 1, "task_class": "fix", "withheld": False}
+            tiny.land({"kind": "playbook_served", "ts": at(24 * told + 8)} | entry | unit)
+    told_before = {"task_class": "t", "sig_hash": "before"}
+    for day, is_success in ((FORGOTTEN, False), (ADVISED, True)):
+        fate = {"endpoint": "ask", "success": is_success, "duration_ms": 1.0} | (
+            {} if is_success else {"error": "gone"}
+        )
+        tiny.land({"kind": "op", "ts": at(24 * day + 12)} | told_before | fate)
+    tiny.land({"kind": "correction", "ts": at(24 * ADVISED), "correction": "Look."} | told_before)
+
+
+FORGOTTEN, ADVISED = -27, -22
+"""Days before the first: only the first sees the error (candidates look back 27 days), all see the advice on it."""
+
+
 @pytest.mark.slow
 def test_a_range_of_days_comes_out_as_its_days_one_by_one(tiny: TinyLake) -> None:
     """One run makes a range, and so sees more than the window of a single day; no model may let that show."""
     some_days(tiny)
+    what_is_days_apart(tiny)
     tiny.append(NAMED["users.meta_plans"].spec, example_rows()["users.meta_plans"])
     tiny.budgets = {"user": Decimal("0.05")}
     last = DAY + 4 * ONE
+    before = ("operations.failures", "operations.messages", "operations.retries", "playbooks.runs")
+    tiny.build(*before, start=DAY + FORGOTTEN * ONE, stop=DAY + ADVISED * ONE)
     tiny.build(start=DAY, stop=last)
     together = {model.name: rows_of(tiny, model) for model in tiny.models}
     assert [name for name, rows in together.items() if not rows] == []
     for model in reversed(tiny.models.models):
-        tiny.connection.execute(f"DELETE FROM {model.name}")
+        within = f"WHERE day >= '{DAY}'" if model.partition else ""
+        tiny.connection.execute(f"DELETE FROM {model.name} {within}")
     for model in tiny.models:
         for back in range(5):
             tiny.build_one(model, last - back * ONE, last - back * ONE)
