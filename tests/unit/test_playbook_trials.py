@@ -94,9 +94,20 @@ def test_the_safety_bar_holds_within_4000_units(told: dict[tuple[str, int, str],
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("planted entries")
+def test_who_is_retired_was_proven_to_harm_as_long_as_evidence_stands(told: dict[tuple[str, int, str], Fates]) -> None:
+    """Proposed on the first day alone, harmful entries are let go after 180 days, and would pass for caught."""
+    assert all(each.retired == each.for_harm for each in told.values())
+    forgotten = {(each.units, each.kind): each for each in fates("at random", worlds=2, evidence_lasts=False)}
+    assert forgotten[3_000, "neutral"].retired.value > forgotten[3_000, "neutral"].for_harm.value
+
+
+@pytest.mark.slow
 def test_what_helps_is_not_let_go_where_there_is_little_work() -> None:
     """Three actions a day: after 180 days there are comparisons enough for a sign of the estimate, and it is noise."""
-    found = {(each.units, each.kind): each for each in fates("at random", worlds=3, actions_a_day=3)}
+    found = {
+        (each.units, each.kind): each for each in fates("at random", worlds=3, actions_a_day=3, evidence_lasts=False)
+    }
     assert found[1_000, "helpful"].retired.value <= 0.1
     assert found[4_000, "harmful"].retired.value >= 0.9
 
@@ -161,9 +172,12 @@ def test_the_readme_claims_what_the_benchmark_page_says() -> None:
     fates = {tuple(row[:3]): dict(zip(SAFETY_COLUMNS, row, strict=True)) for row in rows if len(row) == 10}
     covered = [float(row[5].split()[0]) for row in rows if row[0] in BY_NAME and row[0] not in CONSERVATIVE]
     readme = " ".join((root / "README.md").read_text().split())
-    harmful, helpful, neutral = (fates["at random", "3,000", kind] for kind in ("harmful", "helpful", "neutral"))
-    assert (harmful["entries"], harmful["retired"]) == ("128", "1.000 (0.971-1.000)")
-    assert "128 of 128 harmful ones are retired (95 %: at least 97 %)" in readme
+    harmful, helpful, neutral = (fates["at random", "4,000", kind] for kind in ("harmful", "helpful", "neutral"))
+    assert (harmful["entries"], harmful["for harm"]) == ("128", "0.977 (0.933-0.992)")  # of 128: 125
+    assert "125 of 128 harmful ones are proven to harm and retired (95 %: 93.3-99.2 %)" in readme
+    assert fates["at random", "3,000", "harmful"]["for harm"].startswith("0.953")
+    assert "122 of them within 3,000" in readme
+    assert all(each["retired"] == each["for harm"] for key, each in fates.items() if key[0] == "at random")
     assert helpful["retired"] == "0.000 (0.000-0.029)"
     assert "0 of 128 helpful ones (at most 3 %)" in readme
     assert neutral["in the upper half"].startswith("0.000")

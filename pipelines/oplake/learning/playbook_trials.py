@@ -157,6 +157,7 @@ def false_retirements(*, entries: int = IDLE_ENTRIES) -> FalseRetirements:
 
 PROPOSALS = {each.entry_id: Proposal(START, each.task_class, None, "do", "", each.do, "", ()) for each in ENTRIES}
 """The planted entries of the simulator, as if somebody had proposed them on its first day."""
+PROPOSED_EVERY = timedelta(days=28)  # while evidence stands: of the window of candidates, the last day that may do it
 PLANTED = {entry_id(PROPOSALS[each.entry_id]): each for each in ENTRIES}
 """What they are worth, by the ids that they have as entries."""
 
@@ -172,7 +173,7 @@ class Fates:
     planted: float  # effect, on average
     measured: float  # uplift, on average
     retired: Interval
-    for_harm: Interval  # retired because they were proven to harm, not because nobody confirmed them
+    for_harm: Interval  # retired because they were proven to harm, not let go because nobody proposed them any more
     active: Interval
     upper_half: Interval  # of its class, by rank among the entries that are not retired
 
@@ -182,6 +183,7 @@ def fates(
     *,
     worlds: int,
     actions_a_day: int = ACTIONS_A_DAY,
+    evidence_lasts: bool = True,
     progress: Progress = lambda _: None,
 ) -> list[Fates]:
     """Follow the entries of simulated worlds, eight of each kind in each, and tell what became of them.
@@ -192,6 +194,8 @@ def fates(
         design: What the controls are.
         worlds: How many worlds, each with other goals and another course of things.
         actions_a_day: Of each class.
+        evidence_lasts: Whether entries are proposed as long as they are served, so that nothing is let go for want of
+            a proposal, and who is retired was proven to harm; else they are proposed on the first day alone.
         progress: Called after each world with the share done.
     """
     found: dict[tuple[int, EntryKind], list[tuple[Entry, bool]]] = defaultdict(list)
@@ -199,11 +203,20 @@ def fates(
         drawn = list(planted_exposures(seed, design, actions_a_day=actions_a_day))
         for units in UNITS:
             exposures = [exposure for nth, exposure in drawn if nth <= units]
-            entries = fold(PROPOSALS.values(), exposures, until=max(exposure.day for exposure in exposures))
+            until = max(exposure.day for exposure in exposures)
+            proposals = proposed_until(until) if evidence_lasts else PROPOSALS.values()
+            entries = fold(proposals, exposures, until=until)
             for entry, is_upper in zip(entries, in_upper_half(entries), strict=True):
                 found[units, PLANTED[entry.entry_id].kind].append((entry, is_upper))
         progress((seed + 1) / worlds)
     return [_fates(design, units, kind, its) for (units, kind), its in sorted(found.items())]
+
+
+def proposed_until(day: date) -> Iterator[Proposal]:
+    """The planted entries as the evidence of a day speaks for them, again and again until then."""
+    for number in range((day - START) // PROPOSED_EVERY + 1):
+        for proposal in PROPOSALS.values():
+            yield replace(proposal, day=START + number * PROPOSED_EVERY)
 
 
 def _fates(design: Design, units: int, kind: EntryKind, told: Sequence[tuple[Entry, bool]]) -> Fates:
