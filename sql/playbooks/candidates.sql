@@ -13,16 +13,18 @@
 --
 -- hits of runs are those of the outcome that a row is about: successes for do, failures for avoid, and for fix the attempts that
 -- had the advice, of which hits succeeded. other_hits of other_runs are those of the other outcome, or the plain attempts. lift
--- is ((hits + 0.5) / (runs + 1)) / ((other_hits + 0.5) / (other_runs + 1)); p_value how often outcomes shuffled among the runs do
--- as much, times the patterns looked at. Runs that were shown an entry with the very words of a row are in none of these:
--- an agent that does as it was told proves nothing. Texts hold no figures, so that advice is known again. Words that look like
--- orders to a model (ignore your instructions, you are now, a marker of roles) are listed and never proposed: agents would obey.
+-- is ((hits + 0.5) / (runs + 1)) / ((other_hits + 0.5) / (other_runs + 1)); p_value how often outcomes shuffled among the runs of
+-- each goal do as much, times the patterns looked at: what is done for easy goals alone is in many successes, and no reason for
+-- them. Goals with one run, and operations, are shuffled together. Runs that were shown an entry with the very words of a row are
+-- in none of these: an agent that does as it was told proves nothing. Texts hold no figures, so that advice is known again. Words
+-- that look like orders to a model (ignore your instructions, you are now, a marker of roles) are listed and never proposed:
+-- agents would obey.
 --
 -- Of different courses of one outcome the 500 most frequent are looked at, of events the latest 20 are named.
 -- docs/methods/playbook-candidates.md has the formulas, what was measured and when it is wrong.
 --
 -- Example: 8 of 8 successes and none of 6 failures look a customer up before they pay. support is 1, lift (8.5 / 9) / (0.5 / 7)
--- = 13.2, p_value 1 / 3003 times the patterns looked at.
+-- = 13.2, p_value 1 / 3003 times the patterns looked at, were their goal one.
 --
 -- grain: basis, entry_id
 -- partition: day
@@ -117,6 +119,7 @@ courses_of_day AS (
         shown,
         hash(items, shown) AS course,
         count(*) AS units,
+        list(asked_for) FILTER (WHERE kind = 'action') AS goals,
         max(event_id, 20) AS evidence
     FROM runs
     GROUP BY day, task_class, endpoint, is_success, items, shown
@@ -151,6 +154,7 @@ courses AS (
         seen.items,
         seen.shown,
         CAST(sum(seen.units) AS BIGINT) AS units,
+        coalesce(flatten(list(seen.goals)), []) AS goals,
         list_reverse_sort(flatten(list(seen.evidence)))[:20] AS evidence
     FROM frequent
     INNER JOIN courses_of_day AS seen
@@ -280,7 +284,12 @@ course_lists AS (
         endpoint,
         list(
             struct_pack(
-                items := items, is_success := is_success, units := units, shown := shown, evidence := evidence
+                items := items,
+                is_success := is_success,
+                units := units,
+                shown := shown,
+                evidence := evidence,
+                goals := goals
             )
             ORDER BY items, is_success, shown
         ) AS courses
@@ -367,8 +376,8 @@ cited_steps AS (
         struct_extract(mined.found, 'runs') AS runs,
         struct_extract(mined.found, 'other_hits') AS other_hits,
         struct_extract(mined.found, 'other_runs') AS other_runs,
-        CAST(NULL AS DOUBLE) AS p_value,
-        struct_extract(mined.found, 'is_unexplained') AS is_proposed,
+        struct_extract(mined.found, 'p_value') AS p_value,
+        struct_extract(mined.found, 'is_proposed') AND struct_extract(mined.found, 'is_unexplained') AS is_proposed,
         struct_extract(mined.found, 'evidence') AS evidence
     FROM mined
     INNER JOIN singled_out
@@ -735,7 +744,8 @@ SELECT
     -- [not null] [0..1]
     ((every.hits + 0.5) / (every.runs + 1)) / ((every.other_hits + 0.5) / (every.other_runs + 1))
         AS lift, -- how many times as often as among the others; half a run is added to each count [not null] [0..]
-    every.p_value, -- how often shuffled outcomes do as much, patterns looked at counted; null for other bases [0..1]
+    every.p_value, -- how often outcomes shuffled within goals do as much, patterns looked at counted; null where no steps are
+    -- compared [0..1]
     grouped.successes, -- successes of the class, at the endpoint where there is one; null where too few [0..]
     grouped.failures, -- failures of it [0..]
     grouped.average_duration_ms, -- how long the successes took on average [0..]

@@ -2,22 +2,25 @@
 
 Runs of one class of task are told apart by their steps alone. What to do is a closed sub-sequence that many successes
 share; what to avoid is a step, or one step after another, that failures have and successes do not. Either is proposed
-only where outcomes shuffled among the runs would hardly ever do as much, all patterns looked at counted. Which runs
-there are, and what else speaks for advice, is SQL's (sql/playbooks/candidates.sql).
+only where outcomes shuffled among the runs of each goal would hardly ever do as much, all patterns looked at counted:
+what is done for easy goals alone is no reason for their success. Which runs there are, and what else speaks for advice,
+is SQL's (sql/playbooks/candidates.sql).
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from itertools import combinations, groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 from oplake.learning.lifecycle import Kind, Proposal, entry_id
 from oplake.learning.sequences import Items, closed_sequences, occurs_in
+from oplake.learning.shuffles import Seen, chance_within
 
 LEAST_SHARE = 0.2  # of the successes: what fewer share is a habit of some, not what they have in common
 MOST_SHARED = 0.8  # share of the successes from which on, of patterns that tell as little, the longest says most
@@ -33,6 +36,9 @@ EVIDENCE = 20  # events named as evidence: enough to look at, few enough to carr
 ACTOR, NO_ACTOR = " > ", "-"  # how attribution.blame_steps parts an actor from what it decided, and names nobody
 LOOP, AGAIN = 3, " again"  # so often in a row is a loop, and how the step is called that says so
 
+Stratum: TypeAlias = str | bool | None
+"""A goal; the goals whose runs all ended alike, by how; or the runs that are alone on their goals."""
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -43,6 +49,7 @@ class Runs:
     units: int
     shown: frozenset[str]
     evidence: tuple[str, ...]  # ids of events of them, the latest first
+    goals: tuple[str, ...] = ()  # of each run that has one; its others are compared with each other
 
 
 @dataclass(frozen=True)
@@ -91,12 +98,13 @@ def playbook_patterns(
             units=row["units"],
             shown=frozenset(row["shown"]),
             evidence=tuple(row["evidence"]),
+            goals=tuple(row["goals"]),
         )
         for row in rows
     ]
     found = findings(task_class, endpoint, runs, cited or (), least=least)
     if all(each.kind != "do" for each in found):
-        found.insert(0, _finding("do", (), [], [_Words(task_class, endpoint).nothing()], 0))
+        found.insert(0, _nothing(_Words(task_class, endpoint).nothing()))
     return [
         {
             "entry_id": entry_id(each.words),
@@ -150,14 +158,14 @@ def findings(
         cited: Steps that estimates elsewhere hold for harmful; they are told of, whatever the counts say.
         least: Runs that a pattern needs.
     """
-    with_items = [each for each in runs if each.items]
-    successes = sum(each.units for each in with_items if each.is_success)
+    group = _Group([each for each in runs if each.items])
+    successes = _units(group.successes)
     if successes < least:
         return []
     words = _Words(task_class, endpoint)
-    to_do = _to_do(with_items, words, least=max(least, math.ceil(successes * LEAST_SHARE)))
+    to_do = _to_do(group, words, least=max(least, math.ceil(successes * LEAST_SHARE)))
     path = to_do[0].items if to_do else ()
-    return to_do + _to_avoid(with_items, words, path, frozenset(cited), least=least)
+    return to_do + _to_avoid(group, words, path, frozenset(cited), least=least)
 
 
 def is_proposed(finding: Finding, among: Iterable[Finding], *, least: int) -> bool:
@@ -174,29 +182,75 @@ def is_proposed(finding: Finding, among: Iterable[Finding], *, least: int) -> bo
     return finding.kind == "do" and finding is first and finding.other_runs < least
 
 
-def chance_of_as_many(hits: int, runs: int, other_hits: int, other_runs: int) -> float:
-    """How often outcomes shuffled among all runs leave at least `hits` of those that have a pattern to its own outcome:
-    the upper tail of the hypergeometric distribution."""
-    total, drawn = runs + other_runs, hits + other_hits
-    whole = _log_choose(total, drawn)
-    tail = (
-        math.exp(_log_choose(runs, k) + _log_choose(other_runs, drawn - k) - whole)
-        for k in range(hits, min(runs, drawn) + 1)
-    )
-    return min(1.0, math.fsum(tail))
+class _Group:
+    """Runs that are held against each other, each towards its own goal.
+
+    A goal of several runs is a stratum. Those of one run are one together, as are runs without a goal: they have only
+    each other to be compared with. Goals whose runs all ended alike say nothing, and are told of as one.
+    """
+
+    def __init__(self, runs: Sequence[Runs]) -> None:
+        self.runs = runs
+        self.successes = [each for each in runs if each.is_success]
+        self.failures = [each for each in runs if not each.is_success]
+        self._with: dict[str, set[int]] = defaultdict(set)
+        for number, each in enumerate(runs):
+            for item in each.items:
+                self._with[item].add(number)
+        ends = {True: Counter[str](), False: Counter[str]()}
+        for each in runs:
+            ends[each.is_success].update(each.goals)
+        several = {goal for goal in ends[True] | ends[False] if ends[True][goal] + ends[False][goal] > 1}
+        self._strata: list[Counter[Stratum]] = [
+            Counter(
+                [goal if ends[not each.is_success][goal] else each.is_success for goal in each.goals if goal in several]
+            )
+            for each in runs
+        ]
+        for each, strata in zip(runs, self._strata, strict=True):
+            strata[None] = each.units - strata.total()
+
+    def having(self, items: Items) -> list[int]:
+        """The numbers of the runs that have a pattern, in their order."""
+        both = set.intersection(*sorted((self._with[item] for item in items), key=len))
+        return [number for number in sorted(both) if len(items) == 1 or occurs_in(items, self.runs[number].items)]
+
+    @cached_property
+    def _every(self) -> Mapping[Stratum, Mapping[bool, int]]:
+        """How many runs of each stratum succeeded and failed."""
+        return self._by_stratum(range(len(self.runs)))
+
+    def _by_stratum(self, numbers: Iterable[int]) -> Mapping[Stratum, Mapping[bool, int]]:
+        found: dict[Stratum, dict[bool, int]] = defaultdict(lambda: {True: 0, False: 0})
+        for number in numbers:
+            is_success = self.runs[number].is_success
+            for stratum, units in self._strata[number].items():
+                found[stratum][is_success] += units
+        return found
+
+    def seen(self, having: Iterable[int], without: Collection[int], *, is_success: bool) -> list[Seen]:
+        """How often the outcome and the other one have a pattern, of each stratum.
+
+        Args:
+            having: The runs that have it.
+            without: Runs that are not counted.
+            is_success: The outcome.
+        """
+        hits, left_out = self._by_stratum(having), self._by_stratum(without)
+        none = {True: 0, False: 0}
+        found = []
+        for stratum, every in self._every.items():
+            its, out = hits.get(stratum, none), left_out.get(stratum, none)
+            one, other = is_success, not is_success
+            found.append(Seen(its[one], every[one] - out[one], its[other], every[other] - out[other]))
+        return found
 
 
-def _log_choose(n: int, k: int) -> float:
-    if not 0 <= k <= n:
-        return -math.inf
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-
-def _to_do(runs: Sequence[Runs], words: _Words, *, least: int) -> list[Finding]:
+def _to_do(group: _Group, words: _Words, *, least: int) -> list[Finding]:
     """What successes have in common: the patterns that tell them best from failures, none within another."""
-    weighed = [(each.items, each.units) for each in runs if each.is_success]
+    weighed = [(each.items, each.units) for each in group.successes]
     mined = closed_sequences(weighed, least=least).patterns
-    found = [_finding("do", pattern.items, runs, [words.to_do(pattern.items)], len(mined)) for pattern in mined]
+    found = [_finding("do", pattern.items, group, [words.to_do(pattern.items)], len(mined)) for pattern in mined]
     # A p-value that differs in its seventh digit is the same: then what most share, and the longest that says it.
     found.sort(
         key=lambda each: (
@@ -216,14 +270,13 @@ def _to_do(runs: Sequence[Runs], words: _Words, *, least: int) -> list[Finding]:
     return chosen
 
 
-def _to_avoid(runs: Sequence[Runs], words: _Words, path: Items, cited: frozenset[str], *, least: int) -> list[Finding]:
+def _to_avoid(group: _Group, words: _Words, path: Items, cited: frozenset[str], *, least: int) -> list[Finding]:
     """What failures do: single steps, then those cited, then one step after another where no step alone tells.
 
     The first thing that goes wrong explains a failure: a step that mostly comes after another one to avoid, such as an
     apology, is a consequence, and left out.
     """
-    failures = [each for each in runs if not each.is_success]
-    failing = Counter[str]()
+    failures, failing = group.failures, Counter[str]()
     for each in failures:
         for item in set(each.items):
             failing[item] += each.units
@@ -231,26 +284,25 @@ def _to_avoid(runs: Sequence[Runs], words: _Words, path: Items, cited: frozenset
         (item for item, units in failing.items() if units >= least), key=lambda item: (-failing[item], item)
     )
 
-    def told(patterns: Sequence[Items], left: Sequence[Runs], looked_at: int) -> list[Finding]:
+    def told(patterns: Sequence[Items], known: frozenset[str], looked_at: int) -> list[Finding]:
         return [
-            _finding("avoid", items, runs, words.to_avoid(items, runs, path), looked_at * KINDS_TO_AVOID, left)
+            _finding("avoid", items, group, words.to_avoid(items, group, path), looked_at * KINDS_TO_AVOID, known)
             for items in patterns
         ]
 
     steps = [(item,) for item in common]
-    singles = [each for each in told(steps, failures, len(steps)) if each.p_value <= SIGNIFICANT]
+    singles = [each for each in told(steps, frozenset(), len(steps)) if each.p_value <= SIGNIFICANT]
     suspects = {each.items[0] for each in singles}
     singles = [each for each in singles if not _is_consequence(each.items[0], suspects, failures)]
     singles.sort(key=lambda each: (round(each.p_value, 9), each.items))
     found = singles[:MOST_AVOID]
-    known = {each.items[0] for each in found}
-    left = [each for each in failures if known.isdisjoint(each.items)]
-    found += told([(item,) for item in common if item in cited - known], left, len(steps))
+    known = frozenset(each.items[0] for each in found)
+    found += told([(item,) for item in common if item in cited - known], known, len(steps))
     rest = [item for item in common if item not in cited | suspects][:MOST_PAIRED]
     looked_at = len(rest) * (len(rest) - 1)
-    pairs = [pair for pair in _suspect_pairs(runs, rest, least=least) if not occurs_in(pair, path)]
+    pairs = [pair for pair in _suspect_pairs(group.runs, rest, least=least) if not occurs_in(pair, path)]
     paired = [
-        each for each in told(pairs, left, looked_at) if each.p_value <= SIGNIFICANT and each.unexplained >= least
+        each for each in told(pairs, known, looked_at) if each.p_value <= SIGNIFICANT and each.unexplained >= least
     ]
     paired.sort(key=lambda each: (round(each.p_value, 9), each.items))
     return found + paired[: max(0, MOST_AVOID - len(found))]
@@ -281,37 +333,38 @@ def _is_consequence(item: str, suspects: set[str], failures: Sequence[Runs]) -> 
 def _finding(
     kind: Kind,
     items: Items,
-    runs: Sequence[Runs],
+    group: _Group,
     wordings: Sequence[Proposal],
     looked_at: int,
-    left: Sequence[Runs] | None = None,
+    known: frozenset[str] = frozenset(),
 ) -> Finding:
-    """Counts of a pattern over the runs that were not told to follow it, and of those over the runs that are `left`.
+    """Counts of a pattern over the runs that were not told to follow it; of those, what the steps that are `known` to
+    be wrong do not explain.
 
     It is said in the first of its wordings; the others are those that it may have had on other days.
     """
     own_ids = {entry_id(words) for words in wordings}
-    fresh = [each for each in runs if own_ids.isdisjoint(each.shown)]
-    own = [each for each in fresh if each.is_success is (kind == "do")]
-    others = [each for each in fresh if each.is_success is not (kind == "do")]
-    having = [each for each in own if occurs_in(items, each.items)]
-    hits, total = _units(having), _units(own)
-    other_hits, other_total = _units(each for each in others if occurs_in(items, each.items)), _units(others)
-    unexplained = hits
-    if left is not None:
-        unexplained = _units(each for each in left if own_ids.isdisjoint(each.shown) and occurs_in(items, each.items))
+    told = {number for number, each in enumerate(group.runs) if not own_ids.isdisjoint(each.shown)}
+    having = [number for number in group.having(items) if number not in told]
+    seen = group.seen(having, told, is_success=kind == "do")
+    own = [each for number in having if (each := group.runs[number]).is_success is (kind == "do")]
     return Finding(
         kind=kind,
         items=items,
         words=wordings[0],
-        hits=hits,
-        runs=total,
-        other_hits=other_hits,
-        other_runs=other_total,
-        unexplained=unexplained,
-        p_value=min(1.0, chance_of_as_many(hits, total, other_hits, other_total) * max(1, looked_at)),
-        evidence=tuple(sorted({event for each in having for event in each.evidence}, reverse=True)[:EVIDENCE]),
+        hits=sum(each.hits for each in seen),
+        runs=sum(each.runs for each in seen),
+        other_hits=sum(each.other_hits for each in seen),
+        other_runs=sum(each.other_runs for each in seen),
+        unexplained=_units(each for each in own if known.isdisjoint(each.items)),
+        p_value=chance_within(seen, looked_at=max(1, looked_at)),
+        evidence=tuple(sorted({event for each in own for event in each.evidence}, reverse=True)[:EVIDENCE]),
     )
+
+
+def _nothing(words: Proposal) -> Finding:
+    """What is found where nothing is."""
+    return Finding("do", (), words, 0, 0, 0, 0, 0, 1.0, ())
 
 
 def _units(runs: Iterable[Runs]) -> int:
@@ -336,11 +389,11 @@ class _Words:
         """All of a pattern, in its order."""
         return self._proposal("do", do=f"{self._act}{', then '.join(_said(item) for item in items)}.", avoid="")
 
-    def to_avoid(self, items: Items, runs: Sequence[Runs], path: Items) -> list[Proposal]:
+    def to_avoid(self, items: Items, group: _Group, path: Items) -> list[Proposal]:
         """What to avoid, and the step that it is mostly taken for; after that, what may be said on days on which that
         is seen otherwise."""
         wrong = ", and later ".join(_said(item) for item in items) + "."
-        missing = _left_out(items, runs, path)
+        missing = _left_out(items, group, path)
         steps = [missing, *(step for step in (None, *path) if step != missing)]
         return [self._proposal("avoid", do=f"{self._act}{_said(step)}." if step else "", avoid=wrong) for step in steps]
 
@@ -348,9 +401,9 @@ class _Words:
         return Proposal(date.min, self._task_class, self._endpoint, kind, self._trigger, do, avoid, ())
 
 
-def _left_out(items: Items, runs: Sequence[Runs], path: Items) -> str | None:
+def _left_out(items: Items, group: _Group, path: Items) -> str | None:
     """The first step of the path that nearly all failures with these items lack; None where they lack none."""
-    failing = [each for each in runs if not each.is_success and occurs_in(items, each.items)]
+    failing = [each for number in group.having(items) if not (each := group.runs[number]).is_success]
     lacking = TELLING * _units(failing)
     for step in path:
         if step not in items and _units(each for each in failing if step not in each.items) >= lacking:

@@ -64,7 +64,7 @@ def _code_version(function: Function) -> str:
 
 _LEARNING = "oplake.learning"
 _LIFECYCLE = (f"{_LEARNING}.lifecycle", f"{_LEARNING}.uplift", f"{_LEARNING}.intervals")
-_PATTERNS = (f"{_LEARNING}.patterns", f"{_LEARNING}.sequences", *_LIFECYCLE)
+_PATTERNS = (f"{_LEARNING}.patterns", f"{_LEARNING}.sequences", f"{_LEARNING}.shuffles", *_LIFECYCLE)
 
 FUNCTIONS: tuple[Function, ...] = (
     Function(
@@ -72,7 +72,8 @@ FUNCTIONS: tuple[Function, ...] = (
         parameters=(
             "VARCHAR",
             "VARCHAR",
-            "STRUCT(items VARCHAR[], is_success BOOLEAN, units BIGINT, shown VARCHAR[], evidence VARCHAR[])[]",
+            "STRUCT(items VARCHAR[], is_success BOOLEAN, units BIGINT, shown VARCHAR[], evidence VARCHAR[], "
+            "goals VARCHAR[])[]",
             "VARCHAR[]",
             "BIGINT",
         ),
