@@ -16,6 +16,7 @@ from oplake.given import given_tables, write
 from oplake.lake.catalog import connect
 from oplake.lake.ingest import ingest
 from oplake.lake.tables import Lake
+from oplake.learning.patterns import playbook_entry_id
 from oplake.models.build import build
 from oplake.models.model import Models
 from oplake.settings import Settings
@@ -200,6 +201,20 @@ def test_what_an_agent_was_told_by_the_book_is_no_evidence_for_the_book(tiny: Ti
         said = {entry["do"] for entry in entries(lake, *path, *trap, *told)}
         assert ("look_up, then verify, then refund." in said) is withheld
         assert sum(row["hits"] for row in lake.ask("FROM playbooks.candidates WHERE len(pattern) = 3")) == hits
+
+
+def test_what_an_agent_does_besides_what_it_was_told_is_no_evidence_for_both(tiny: TinyLake) -> None:
+    """The entry that the same runs would make on their own, were what they were shown another one."""
+    own, other = (
+        playbook_entry_id("refund", None, "do", "When doing refund", said, "")
+        for said in ("look_up, then verify, then refund.", "greet.")
+    )
+    for entry_id, is_proposed in ((other, True), (own, False)):
+        lake, events = TinyLake(tiny.models), actions(TRAPPED, 6, is_success=False)
+        for n in range(12):
+            events += [*action(f"{n}", (*PATH, "confirm"), is_success=True), served(entry_id, f"{n}")]
+        said = {entry["do"] for entry in entries(lake, *events)}
+        assert ("look_up, then verify, then refund, then confirm." in said) is is_proposed
 
 
 def test_an_error_of_one_class_is_told_of_and_one_of_the_world_is_not(tiny: TinyLake) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oplake.learning.lifecycle import Kind
 from oplake.learning.patterns import (
     Finding,
     Runs,
@@ -112,6 +113,35 @@ def test_a_run_that_was_told_so_is_no_evidence_and_one_that_was_told_otherwise_i
     assert (found[PATH].hits if PATH in found else 0) == expected
     proposed = proposed_in(told, runs(TRAPPED, failures=12))
     assert (PATH in {each.items for each in proposed}) is not own
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_echo"),
+    [
+        (PATH[:3], True),  # contained in what is done
+        ((PATH[0], PATH[3]), True),
+        ((*PATH, "confirm"), True),  # containing it
+        (("look_up", "apologise"), False),
+        (("verify", "look_up"), False),
+    ],
+)
+def test_who_was_told_a_part_or_more_is_no_evidence_for_the_whole(shown: Sequence[str], is_echo: bool) -> None:
+    """12 runs that were told `look_up, then verify`, and confirmed besides, would propose both as one new entry."""
+    said = playbook_entry_id("refund", None, "do", "When doing refund", f"{', then '.join(shown)}.", "")
+    told = [*runs(PATH, successes=12, shown=[said]), *runs((*PATH, "confirm"), successes=1, shown=[said])]
+    do = [each.items for each in proposed_in(told, runs(TRAPPED, failures=12)) if each.kind == "do"]
+    assert (do == []) is is_echo
+
+
+@pytest.mark.parametrize(("kind", "is_echo"), [("avoid", True), ("do", False)])
+def test_who_was_told_not_to_take_a_step_is_no_evidence_for_the_pair_that_it_is_in(kind: Kind, is_echo: bool) -> None:
+    """Told to take it, those who fail with it are evidence: they were told something else."""
+    texts = ("", "refund.") if kind == "avoid" else ("refund.", "")
+    said = playbook_entry_id("refund", None, kind, "When doing refund", *texts)
+    rash = runs(("look_up", "refund", "verify", "respond"), failures=9, shown=[said])
+    patient = runs(("look_up", "verify", "refund", "respond"), successes=20)
+    avoid = {each.items for each in proposed_in(patient, rash)}
+    assert (("refund", "verify") not in avoid) is is_echo
 
 
 def test_an_entry_whose_other_half_was_seen_otherwise_is_known_again() -> None:

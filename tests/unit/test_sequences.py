@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oplake.learning.sequences import Items, closed_sequences, occurs_in
+from oplake.learning.sequences import Items, closed_sequences, occurs_in, sub_sequences
 
 WEIGHED = st.lists(st.tuples(st.lists(st.sampled_from("abcd"), max_size=6).map(tuple), st.integers(1, 3)), max_size=7)
 
@@ -77,3 +77,13 @@ def test_an_example_to_check_by_hand() -> None:
         (("ask",), 3),
         (("look", "ask", "pay"), 2),
     ]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=7).map(tuple), st.integers(1, 200))
+def test_parts_are_all_sub_sequences_once_the_longest_first(items: Items, most: int) -> None:
+    every = {part for size in range(1, len(items) + 1) for part in combinations(items, size)}
+    parts = list(sub_sequences(items, most=200))
+    assert set(parts) == every
+    assert len(parts) == len(every)
+    assert [len(part) for part in parts] == sorted(map(len, parts), reverse=True)
+    assert list(sub_sequences(items, most=most)) == parts[: len(list(sub_sequences(items, most=most)))]

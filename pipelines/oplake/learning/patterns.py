@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from itertools import combinations, groupby
+from itertools import combinations, groupby, permutations
 from typing import Any, TypeAlias
 
 from oplake.learning.lifecycle import Kind, Proposal, entry_id
-from oplake.learning.sequences import Items, closed_sequences, occurs_in
+from oplake.learning.sequences import Items, closed_sequences, occurs_in, sub_sequences
 from oplake.learning.shuffles import Seen, chance_within
 
 LEAST_SHARE = 0.2  # of the successes: what fewer share is a habit of some, not what they have in common
@@ -33,6 +33,8 @@ MOSTLY = (
 )
 MOST_PAIRED = 30  # items of which pairs are looked at: 900 pairs
 EVIDENCE = 20  # events named as evidence: enough to look at, few enough to carry along
+MOST_PARTS = 1_024  # of a pattern that an entry shown may have been: all of ten steps
+MOST_KNOWN = 8_000  # patterns of which the words are looked up among the entries shown: 0.1 s
 ACTOR, NO_ACTOR = " > ", "-"  # how attribution.blame_steps parts an actor from what it decided, and names nobody
 LOOP, AGAIN = 3, " again"  # so often in a row is a loop, and how the step is called that says so
 
@@ -148,8 +150,8 @@ def findings(
 ) -> list[Finding]:
     """The best patterns of a class, those to do first.
 
-    Runs that were shown an entry with the very words of a pattern are not counted for it: that an agent does what it
-    was told is no evidence that it should be.
+    Runs that were shown an entry of the same kind whose pattern contains it, or is contained in it, are not counted for
+    a pattern: that an agent does what it was told, and something besides, is no evidence that it should be.
 
     Args:
         task_class: The class of task.
@@ -246,11 +248,70 @@ class _Group:
         return found
 
 
+class _Echoes:
+    """What the entries that runs were shown told them to do, or not to do.
+
+    A run names an entry by its id, a hash of its words, which a pattern alone decides on. So it is known by writing
+    down patterns that it may have had.
+    """
+
+    def __init__(self, group: _Group) -> None:
+        self._shown = frozenset(entry for each in group.runs for entry in each.shown)
+        self._patterns: dict[str, Items] = {}
+        self._left = MOST_KNOWN
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is anything to find out."""
+        return bool(self._shown) and self._left > 0
+
+    def look_up(self, items: Items, wordings: Iterable[Proposal]) -> None:
+        """Keep a pattern if an entry in one of these wordings was shown."""
+        for words in wordings:
+            self._left -= 1
+            if (known := entry_id(words)) in self._shown:
+                self._patterns[known] = items
+
+    def of(self, items: Items) -> set[str]:
+        """The entries shown whose pattern contains these items, or is contained in them."""
+        return {entry for entry, known in self._patterns.items() if occurs_in(known, items) or occurs_in(items, known)}
+
+
+def _told_to_do(group: _Group, words: _Words, mined: Sequence[Items]) -> _Echoes:
+    """What entries to do told: patterns of today, parts of them, and parts of what those did who were shown any."""
+    echoes = _Echoes(group)
+    followed = sorted((each for each in group.successes if each.shown), key=lambda each: (-each.units, each.items))
+    looked_up: set[Items] = set()
+    for parts in (1, MOST_PARTS):  # the patterns themselves before any part
+        for items in (*mined, *(each.items for each in followed)):
+            for part in sub_sequences(items, most=parts):
+                if not echoes.is_open:
+                    return echoes
+                if part not in looked_up:
+                    looked_up.add(part)
+                    echoes.look_up(part, [words.to_do(part)])
+    return echoes
+
+
+def _told_to_avoid(group: _Group, words: _Words, steps: Sequence[str], path: Items) -> _Echoes:
+    """What entries to avoid told: steps of failures, alone or one after the other."""
+    echoes = _Echoes(group)
+    for items in ((step,) for step in steps), permutations(steps[:MOST_PAIRED], 2):
+        for each in items:
+            if echoes.is_open:
+                echoes.look_up(each, words.not_to_do(each, path))
+    return echoes
+
+
 def _to_do(group: _Group, words: _Words, *, least: int) -> list[Finding]:
     """What successes have in common: the patterns that tell them best from failures, none within another."""
     weighed = [(each.items, each.units) for each in group.successes]
     mined = closed_sequences(weighed, least=least).patterns
-    found = [_finding("do", pattern.items, group, [words.to_do(pattern.items)], len(mined)) for pattern in mined]
+    echoes = _told_to_do(group, words, [pattern.items for pattern in mined])
+    found = [
+        _finding("do", pattern.items, group, words.to_do(pattern.items), len(mined), echoes.of(pattern.items))
+        for pattern in mined
+    ]
     # A p-value that differs in its seventh digit is the same: then what most share, and the longest that says it.
     found.sort(
         key=lambda each: (
@@ -284,9 +345,12 @@ def _to_avoid(group: _Group, words: _Words, path: Items, cited: frozenset[str], 
         (item for item, units in failing.items() if units >= least), key=lambda item: (-failing[item], item)
     )
 
+    echoes = _told_to_avoid(group, words, common, path)
+
     def told(patterns: Sequence[Items], known: frozenset[str], looked_at: int) -> list[Finding]:
+        times = looked_at * KINDS_TO_AVOID
         return [
-            _finding("avoid", items, group, words.to_avoid(items, group, path), looked_at * KINDS_TO_AVOID, known)
+            _finding("avoid", items, group, words.to_avoid(items, group, path), times, echoes.of(items), known)
             for items in patterns
         ]
 
@@ -334,24 +398,21 @@ def _finding(
     kind: Kind,
     items: Items,
     group: _Group,
-    wordings: Sequence[Proposal],
+    words: Proposal,
     looked_at: int,
+    echoed: Collection[str],
     known: frozenset[str] = frozenset(),
 ) -> Finding:
-    """Counts of a pattern over the runs that were not told to follow it; of those, what the steps that are `known` to
-    be wrong do not explain.
-
-    It is said in the first of its wordings; the others are those that it may have had on other days.
-    """
-    own_ids = {entry_id(words) for words in wordings}
-    told = {number for number, each in enumerate(group.runs) if not own_ids.isdisjoint(each.shown)}
+    """Counts of a pattern over the runs that were not shown an entry that it may be an echo of; of those, what the
+    steps that are `known` to be wrong do not explain."""
+    told = {number for number, each in enumerate(group.runs) if not each.shown.isdisjoint(echoed)}
     having = [number for number in group.having(items) if number not in told]
     seen = group.seen(having, told, is_success=kind == "do")
     own = [each for number in having if (each := group.runs[number]).is_success is (kind == "do")]
     return Finding(
         kind=kind,
         items=items,
-        words=wordings[0],
+        words=words,
         hits=sum(each.hits for each in seen),
         runs=sum(each.runs for each in seen),
         other_hits=sum(each.other_hits for each in seen),
@@ -389,13 +450,17 @@ class _Words:
         """All of a pattern, in its order."""
         return self._proposal("do", do=f"{self._act}{', then '.join(_said(item) for item in items)}.", avoid="")
 
-    def to_avoid(self, items: Items, group: _Group, path: Items) -> list[Proposal]:
-        """What to avoid, and the step that it is mostly taken for; after that, what may be said on days on which that
-        is seen otherwise."""
+    def to_avoid(self, items: Items, group: _Group, path: Items) -> Proposal:
+        """What to avoid, and the step that it is mostly taken for."""
+        return self._not_to_do(items, _left_out(items, group, path))
+
+    def not_to_do(self, items: Items, path: Items) -> Iterator[Proposal]:
+        """The same in all words that it may have had on days on which another step, or none, was left out."""
+        return (self._not_to_do(items, step) for step in (None, *path))
+
+    def _not_to_do(self, items: Items, step: str | None) -> Proposal:
         wrong = ", and later ".join(_said(item) for item in items) + "."
-        missing = _left_out(items, group, path)
-        steps = [missing, *(step for step in (None, *path) if step != missing)]
-        return [self._proposal("avoid", do=f"{self._act}{_said(step)}." if step else "", avoid=wrong) for step in steps]
+        return self._proposal("avoid", do=f"{self._act}{_said(step)}." if step else "", avoid=wrong)
 
     def _proposal(self, kind: Kind, *, do: str, avoid: str) -> Proposal:
         return Proposal(date.min, self._task_class, self._endpoint, kind, self._trigger, do, avoid, ())

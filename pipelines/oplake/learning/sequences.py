@@ -13,6 +13,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations, islice
 from typing import TypeAlias
 
 Items: TypeAlias = tuple[str, ...]
@@ -41,6 +42,12 @@ def occurs_in(pattern: Sequence[str], sequence: Sequence[str]) -> bool:
     """Whether a sequence has the items of a pattern in its order."""
     rest = iter(sequence)
     return all(item in rest for item in pattern)
+
+
+def sub_sequences(items: Items, *, most: int) -> Iterator[Items]:
+    """The different sub-sequences of items, itself among them, the longest first; at most so many."""
+    every = (each for size in range(len(items), 0, -1) for each in combinations(items, size))
+    return iter(dict.fromkeys(islice(every, most)))
 
 
 def closed_sequences(weighed: Sequence[tuple[Items, int]], *, least: int, branches: int = MOST_BRANCHES) -> Mined:
