@@ -13,6 +13,8 @@
 -- three shuffle outcomes among the runs of each goal, and reckon again.
 -- `correction_effects` is by how much the success of corrected retries is off from what plain ones of their attempt number let
 -- expect, up or down. Its floor shuffles within the attempt who was corrected.
+-- `uplift` is the mean absolute uplift of playbook entries. Its floor shuffles within entry, goal and week who was shown it
+-- (playbooks.uplift_floors).
 --
 -- 200 shuffles each, which follow from the ids: the same lake has the same floors. At most 200 labelled actions, 240 runs and
 -- 400 retries of a class take part, chosen by their ids. p is (1 + shuffles that score as high) / 201. An estimate may be cited
@@ -34,6 +36,7 @@
 --   credit_baseline | 0.0 | 0.0 | 200 | false | true
 --   prior | 0.0 | 0.0 | 200 | false | true
 --   step_value | null | null | 0 | false | false
+--   uplift | 1.0 | 1.0 | 200 | false | false
 WITH shuffles AS (
     SELECT CAST(nth AS BIGINT) AS shuffle
     FROM unnest(generate_series(0, 200)) AS numbers (nth)
@@ -687,6 +690,17 @@ compared AS (
             AND original.shuffle = 0
             AND shuffled.shuffle > 0
     GROUP BY original.estimate, original.action_type, original.samples, original.score, original.is_flat
+    UNION ALL
+    SELECT
+        'uplift' AS estimate,
+        task_class AS action_type,
+        samples,
+        score,
+        shuffles,
+        floor,
+        p,
+        is_degenerate
+    FROM playbooks.uplift_floors
 ),
 
 -- What is published, tested or not.
@@ -721,10 +735,11 @@ published AS (
 )
 
 SELECT
-    published.estimate, -- prior, contrast, contrast_top_1, credit_baseline, step_value or correction_effects [not null]
+    published.estimate, -- prior, contrast, contrast_top_1, credit_baseline, step_value, correction_effects or
+    -- uplift [not null]
     published.action_type, -- class of the task [not null]
-    CAST(coalesce(compared.samples, 0) AS BIGINT) AS samples, -- labelled actions, failures, components or corrected retries that
-    -- the score is a mean of; 0 where there is nothing to test it by [not null] [0..]
+    CAST(coalesce(compared.samples, 0) AS BIGINT) AS samples, -- labelled actions, failures, components, corrected retries or units
+    -- that the score is a mean of; 0 where there is nothing to test it by [not null] [0..]
     CAST(compared.score AS DOUBLE) AS score, -- what the estimate scores; null, as the next ones, where it is untested [0..1]
     CAST(compared.floor AS DOUBLE) AS floor, -- mean of what it scores shuffled [0..1]
     CAST(compared.score - compared.floor AS DOUBLE) AS margin, -- score less floor [-1..1]

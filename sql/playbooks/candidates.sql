@@ -16,9 +16,9 @@
 -- is ((hits + 0.5) / (runs + 1)) / ((other_hits + 0.5) / (other_runs + 1)); p_value how often outcomes shuffled among the runs of
 -- each goal do as much, times the patterns looked at: what is done for easy goals alone is in many successes, and no reason for
 -- them. Goals with one run, and operations, are shuffled together. Runs that were shown an entry of the same kind with these
--- steps, more or fewer of them, or with the very words of a row are in none of these: an agent that does as it was told proves nothing. Texts hold no figures, so that advice is known again. Words
--- that look like orders to a model (ignore your instructions, you are now, a marker of roles) are listed and never proposed:
--- agents would obey.
+-- steps, more or fewer of them, or with the very words of a row are in none of these: an agent that does as it was told proves
+-- nothing. Texts hold no figures, so that advice is known again. Words that look like orders to a model (ignore your
+-- instructions, you are now, a marker of roles) are listed and never proposed: agents would obey.
 --
 -- Of different courses of one outcome the 500 most frequent are looked at, of events the latest 20 are named.
 -- docs/methods/playbook-candidates.md has the formulas, what was measured and when it is wrong.

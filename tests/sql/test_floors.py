@@ -419,3 +419,45 @@ def test_what_is_published_without_anything_to_test_it_by_is_above_nothing(model
     for row in rows:
         assert (row["samples"], row["score"], row["p"], row["shuffles"]) == (0, None, None, 0)
         assert (row["is_degenerate"], row["is_above_floor"]) == (False, False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("is_real", "low", "high"), ABOVE)
+def test_uplifts_are_above_their_floor_where_an_entry_helps(
+    models: Models, is_real: bool, low: float, high: float
+) -> None:
+    """Goals differ in how hard they are, and entries are withheld as often from each: only showing them may tell."""
+    dice = random.Random(23)
+    uptake: Rows = []
+    for number in range(CLASSES * 500):
+        goal, is_withheld = number // CLASSES % 4, dice.random() < 0.1
+        chance = 0.2 + 0.1 * goal + (0.4 if is_real and not is_withheld else 0)
+        uptake.append(
+            {"day": DAY, "week": DAY, "entry_id": f"e{number % 2}", "unit": f"u{number}", "goal_id": f"g{goal}"}
+            | {"task_class": f"t{number % CLASSES}", "is_withheld": is_withheld, "success": dice.random() < chance}
+        )
+    tables: dict[str, Any] = {"playbooks.uptake": uptake}
+    tables["playbooks.uplift_floors"] = floors = compute(models["playbooks.uplift_floors"], tables)
+    rows = compute(models["attribution.estimate_floors"], tables)
+    assert [row["estimate"] for row in rows] == ["uplift"] * CLASSES
+    assert low <= sum(row["is_above_floor"] for row in rows) / CLASSES <= high
+    assert {row["action_type"]: row["p"] for row in rows} == {row["task_class"]: row["p"] for row in floors}
+    dice.shuffle(uptake)
+    assert compute(models["playbooks.uplift_floors"], tables) == floors
+
+
+def test_an_uplift_that_nothing_compares_or_that_no_shuffle_changes_is_above_nothing(models: Models) -> None:
+    """All shown, and all successful."""
+    both = [False, True]
+    uptake = [
+        {"day": DAY, "week": DAY, "entry_id": "e", "unit": f"{name} {n} {is_withheld}", "goal_id": "g"}
+        | {"task_class": name, "is_withheld": is_withheld, "success": 1.0}
+        for name, arms in (("shown", both[:1]), ("flat", both))
+        for n in range(30)
+        for is_withheld in arms
+    ]
+    floors = compute(models["playbooks.uplift_floors"], {"playbooks.uptake": uptake})
+    rows = by(compute(models["attribution.estimate_floors"], {"playbooks.uplift_floors": floors}), "action_type")
+    assert (rows["shown"]["samples"], rows["shown"]["score"], rows["shown"]["shuffles"]) == (0, None, 0)
+    assert (rows["flat"]["samples"], rows["flat"]["p"], rows["flat"]["is_degenerate"]) == (60, 1.0, True)
+    assert not any(row["is_above_floor"] for row in rows.values())

@@ -321,6 +321,8 @@ def _bench(
     """A connection with the empty inputs of one model, kept from example to example, and their columns."""
     connection = duckdb.connect(config={"threads": 1})
     connection.execute("SET TimeZone = 'UTC'")
+    for function in FUNCTIONS:
+        function.create(connection)
     schemas = {}
     for name, types in tables:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name.partition('.')[0]}")

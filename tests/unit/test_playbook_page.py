@@ -121,6 +121,34 @@ def test_the_page_shows_entries_effects_evidence_and_history() -> None:
 
 
 @pytest.mark.parametrize(
+    ("floors", "says"),
+    [
+        ({"fix_bug": True}, "helps"),
+        ({"fix_bug": False}, "not told from chance"),
+        ({"write_report": False}, "helps"),
+        ({}, "helps"),
+    ],
+)
+def test_an_uplift_is_no_finding_while_those_of_its_class_are_as_large_shuffled(
+    tmp_path: Path, floors: dict[str, bool], says: str
+) -> None:
+    """The interval of one entry among many that do nothing is above 0 by chance; the status rests on stricter looks."""
+    rows = [{"estimate": "uplift", "action_type": name, "is_above_floor": above} for name, above in floors.items()]
+    book = shown(ROWS, floors=[{"estimate": "prior", "action_type": "fix_bug", "is_above_floor": False}, *rows])
+    text = page(book)
+    assert (f"<b>+12 points of success (95 %: +4 to +20)</b>: {says}." in text) is True
+    assert (effect.COLOURS["helps"] in text.split("</style>")[1]) is (says == "helps")
+    assert effect.in_short(book[0]) == "+12 (+4 to +20)" + ("" if says == "helps" else ", by chance?")
+    export(book, tmp_path, Form.md)
+    told = "Measured" if says == "helps" else "Not told from chance"
+    assert f"  - {told}: +12 points of success" in (tmp_path / "fix-bug.md").read_text()
+    export(book, tmp_path, Form.json)
+    found = json.loads((tmp_path / "fix-bug.json").read_text())
+    assert (found[0]["finding"], found[2]["finding"]) == (says, "not measured yet")
+    assert "2 active" in text
+
+
+@pytest.mark.parametrize(
     ("kind", "basis", "says"),
     [
         ("do", "sequences", "by what runs have in common: in 8 of 9 successes and 0 of 1,200 failures"),
@@ -253,7 +281,13 @@ def test_markdown_has_the_same_and_json_has_everything(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "json" / "fix-bug.json").read_text())
     assert [each["entry_id"] for each in found] == ["good", "unclear", "new", "bad"]
     assert found[3]["retired_why"] == "it harms"
-    assert found[0].keys() == row().keys()
+    assert found[0].keys() == row().keys() | {"finding"}
+    assert [each["finding"] for each in found] == [
+        "helps",
+        "not told apart from no effect",
+        "not measured yet",
+        "harms",
+    ]
 
 
 def test_an_export_keeps_nothing_that_was_retired_and_leaves_alone_what_is_not_its_own(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def _list(book: list[Shown]) -> None:
                 each.entry.entry_id,
                 each.entry.status,
                 _cut(each.line),
-                effect.in_short(each.entry),
+                effect.in_short(each),
                 each.entry.exposures,
                 each.entry.controls,
             )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from oplake.learning.lifecycle import Exposure, Limits, Proposal, fold
+from oplake.learning.uplift import SHUFFLES, Unit, floor
 
 EVIDENCE = 50  # events named of an entry, the latest: enough to look at, few enough for a page
 
@@ -55,3 +57,24 @@ def _proposals(advice: Mapping[str, Any]) -> Iterator[Proposal]:
             avoid=advice["avoid"],
             evidence=evidence.get(day, ()),
         )
+
+
+def uplift_floor(units: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the uplifts of entries come to, and their shuffled floor; see `uplift.floor`.
+
+    Args:
+        units: Rows of playbooks.uptake of one class. Their order decides on the shuffles.
+    """
+    strata: dict[str, dict[tuple[str | None, date], list[Unit]]] = defaultdict(lambda: defaultdict(list))
+    for each in units:
+        strata[each["entry_id"]][each["goal_id"], each["week"]].append(Unit(each["is_withheld"], each["success"]))
+    compared = [its for of_entry in strata.values() for its in of_entry.values() if len({is_ for is_, _ in its}) > 1]
+    found = floor(strata.values())
+    return {
+        "samples": sum(map(len, compared)),
+        "score": found and found.score,
+        "floor": found and found.floor,
+        "shuffles": SHUFFLES if found else 0,
+        "p": found and found.p,
+        "is_degenerate": bool(compared) and all(len({success for _, success in its}) == 1 for its in compared),
+    }

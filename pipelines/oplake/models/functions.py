@@ -110,6 +110,13 @@ FUNCTIONS: tuple[Function, ...] = (
         sources=(f"{_LEARNING}.entries", *_LIFECYCLE),
     ),
     Function(
+        name="uplift_floor",
+        parameters=("STRUCT(entry_id VARCHAR, is_withheld BOOLEAN, success DOUBLE, goal_id VARCHAR, week DATE)[]",),
+        returns="STRUCT(samples BIGINT, score DOUBLE, floor DOUBLE, shuffles BIGINT, p DOUBLE, is_degenerate BOOLEAN)",
+        module=f"{_LEARNING}.entries",
+        sources=(f"{_LEARNING}.entries", *_LIFECYCLE),
+    ),
+    Function(
         name="injection_flags",
         parameters=("VARCHAR",),
         returns="VARCHAR[]",

@@ -10,13 +10,28 @@ from oplake.learning.lifecycle import Entry
 if TYPE_CHECKING:
     import altair as alt
 
-Verdict: TypeAlias = Literal["helps", "harms", "not told apart from no effect", "not measured yet"]
+    from oplake.playbook.entries import Shown
+
+Verdict: TypeAlias = Literal[
+    "helps", "harms", "not told apart from no effect", "not told from chance", "not measured yet"
+]
 
 COLOURS = {"helps": "#2e8b6f", "harms": "#c8553d"}  # that are told apart by most eyes, on white and on black
 UNDECIDED = "#8a8a8a"
 WIDTH, HEIGHT = 300, 22  # of a chart, in pixels; a phone shows it whole
 LEAST_BOUND = 0.2  # of its axis: smaller effects look small
 STEP = 0.1  # to which its bound is rounded, so that the charts of a class have one scale
+
+
+def finding(each: Shown) -> Verdict:
+    """What may be said of the effect: what its interval says, if the uplifts of its class are above their floor.
+
+    Those of a class are shuffled together (`attribution.estimate_floors`): of twenty entries that do nothing, the
+    interval of one says that it does.
+    """
+    if each.entry.uplift is not None and each.is_above_floor is False:
+        return "not told from chance"
+    return verdict(each.entry)
 
 
 def verdict(entry: Entry) -> Verdict:
@@ -35,9 +50,13 @@ def told(entry: Entry) -> str:
     return f"{_points(entry.uplift)} points of success (95 %: {_interval_of(entry)})"
 
 
-def in_short(entry: Entry) -> str:
+def in_short(each: Shown) -> str:
     """The same for a table: `+12 (+4 to +20)`."""
-    return "" if entry.uplift is None else f"{_points(entry.uplift)} ({_interval_of(entry)})"
+    entry = each.entry
+    if entry.uplift is None:
+        return ""
+    told = f"{_points(entry.uplift)} ({_interval_of(entry)})"
+    return f"{told}, by chance?" if finding(each) == "not told from chance" else told
 
 
 def counts(entry: Entry) -> str:
@@ -60,24 +79,26 @@ def bound_of(entries: Sequence[Entry]) -> float:
     return min(1.0, max(LEAST_BOUND, -(-most // STEP) * STEP))
 
 
-def chart(entry: Entry, bound: float) -> str | None:
+def chart(entry: Entry, bound: float, colour: str | None = None) -> str | None:
     """The effect as a point with its interval, around a line at no effect: an SVG; None where nothing was measured.
 
-    It takes the colour of the text around it, so that it can be read in the dark and on paper.
+    It has the colour of its verdict unless told otherwise; its axis takes that of the text around it, so that it can be
+    read in the dark and on paper.
     """
     if entry.uplift is None:
         return None
     import vl_convert
 
-    svg: str = vl_convert.vegalite_to_svg(_interval(entry, bound).to_dict())
+    svg: str = vl_convert.vegalite_to_svg(
+        _interval(entry, bound, colour or COLOURS.get(verdict(entry), UNDECIDED)).to_dict()
+    )
     return svg
 
 
-def _interval(entry: Entry, bound: float) -> alt.LayerChart:
+def _interval(entry: Entry, bound: float, colour: str) -> alt.LayerChart:
     import altair as alt
 
     row = {"value": entry.uplift, "low": entry.uplift_low, "high": entry.uplift_high, "none": 0}
-    colour = COLOURS.get(verdict(entry), UNDECIDED)
     axis = alt.Axis(
         title=None,
         values=[-bound, -bound / 2, 0, bound / 2, bound],

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ENTRIES, WORDINGS = "playbooks.entries", "playbooks.wordings"
+ENTRIES, WORDINGS, FLOORS = "playbooks.entries", "playbooks.wordings", "attribution.estimate_floors"
+UPLIFT = "uplift"  # the estimate of FLOORS that tests what showing entries is worth
 USABLE = "ok"  # status of a wording that may be shown
 
 STATUSES: tuple[Status, ...] = ("active", "probation", "retired")
@@ -46,13 +47,17 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shown(NamedTuple):
-    """An entry with the words that are shown of it, and whose they are; None where they are its own."""
+    """An entry with the words that are shown of it, and whose they are; None where they are its own.
+
+    `is_above_floor` is whether the uplifts of its class are told from chance; None where that was not tested.
+    """
 
     entry: Entry
     trigger: str
     do: str
     avoid: str
     author: str | None = None
+    is_above_floor: bool | None = None
 
     @property
     def text(self) -> str:
@@ -77,20 +82,34 @@ Row: TypeAlias = Mapping[str, Any] | object
 """A row as a mapping, or as an object that has the columns as attributes."""
 
 
-def shown(rows: Iterable[Row], wordings: Iterable[Row] = ()) -> list[Shown]:
+def shown(rows: Iterable[Row], wordings: Iterable[Row] = (), floors: Iterable[Row] = ()) -> list[Shown]:
     """The entries of rows in the words in which they are to be shown, in the order of a book.
 
     A wording counts if it is usable, of facts that nothing like an order to a model was found in, and of the very
     version; the latest of them. It has a say only in the parts that the entry has itself: an author cannot add advice,
     nor leave some out. A row that is no wording changes nothing.
 
+    Args:
+        rows: Those of playbooks.entries.
+        wordings: Those of playbooks.wordings.
+        floors: Those of attribution.estimate_floors.
+
     Raises:
         PlaybookError: A row of entries is none.
     """
     entries = [_entry(row) for row in rows]
     words = {(each.entry_id, each.version): each for each in sorted(_usable(wordings), key=_age)}
+    told = (msgspec.convert(each, _UpliftFloor, from_attributes=True) for each in floors)
+    is_above = {each.action_type: each.is_above_floor for each in told if each.estimate == UPLIFT}
     found = (_worded(entry, words.get((entry.entry_id, entry.version))) for entry in entries)
-    return sorted(found, key=lambda each: each.key)
+    placed = (each._replace(is_above_floor=is_above.get(each.entry.task_class)) for each in found)
+    return sorted(placed, key=lambda each: each.key)
+
+
+class _UpliftFloor(msgspec.Struct):
+    estimate: str
+    action_type: str
+    is_above_floor: bool
 
 
 def _age(wording: Wording) -> tuple[datetime, str]:
@@ -143,7 +162,7 @@ def read_book(settings: Settings) -> list[Shown]:
     lake = Lake(settings.lake)
     if not lake.exists(ENTRIES):
         raise PlaybookError(f"there is no {ENTRIES} yet; oplake run makes it of what has landed")
-    return shown(rows_of(settings, lake, ENTRIES), rows_of(settings, lake, WORDINGS))
+    return shown(*(rows_of(settings, lake, table) for table in (ENTRIES, WORDINGS, FLOORS)))
 
 
 def rows_of(settings: Settings, lake: Lake, table: str) -> list[dict[str, Any]]:

@@ -71,7 +71,10 @@ def _remove(folder: Path, name: str) -> None:
 def _files(task_class: str, entries: Sequence[Shown], form: Form) -> Files:
     name = skill_name(task_class)
     if form is Form.json:
-        rows = [{**asdict(e.entry), "trigger": e.trigger, "do": e.do, "avoid": e.avoid} for e in entries]
+        rows = [
+            {**asdict(e.entry), "trigger": e.trigger, "do": e.do, "avoid": e.avoid, "finding": effect.finding(e)}
+            for e in entries
+        ]
         return {f"{name}.json": msgspec.json.format(msgspec.json.encode(rows), indent=1).decode() + "\n"}
     living = [each for each in entries if each.entry.status != "retired"]
     if not living:
@@ -98,4 +101,6 @@ def _body(living: Sequence[Shown]) -> str:
 def _item(each: Shown) -> str:
     if each.entry.uplift is None:
         return each.text
-    return f"{each.text}  - Measured: {effect.told(each.entry)}; {effect.counts(each.entry)}\n"
+    finding = effect.finding(each)
+    measured = finding.capitalize() if finding == "not told from chance" else "Measured"
+    return f"{each.text}  - {measured}: {effect.told(each.entry)}; {effect.counts(each.entry)}\n"

@@ -50,7 +50,8 @@ def _class(name: str, entries: Sequence[Shown], grounds: Mapping[str, Sequence[G
 
 
 def _card(each: Shown, bound: float, grounds: Sequence[Ground]) -> dict[str, Any]:
-    entry, svg = each.entry, effect.chart(each.entry, bound)
+    entry, finding = each.entry, effect.finding(each)
+    svg = effect.chart(entry, bound, effect.COLOURS.get(finding, effect.UNDECIDED))
     return {
         "entry_id": entry.entry_id,
         "status": entry.status,
@@ -60,7 +61,7 @@ def _card(each: Shown, bound: float, grounds: Sequence[Ground]) -> dict[str, Any
         "do": one_line(each.do),
         "avoid": one_line(each.avoid),
         "author": each.author,
-        "verdict": effect.verdict(entry),
+        "verdict": finding,
         "told": effect.told(entry),
         "counts": effect.counts(entry),
         "tokens": entry.tokens,
