@@ -34,6 +34,8 @@ ENTRIES = TableSpec(
         Column("retired_on", pa.date32(), "when"),
         Column("retired_why", pa.string(), "why"),
         Column("rank", pa.int64(), "place"),
+        Column("active_since", pa.date32(), "since when"),
+        Column("active_until", pa.date32(), "until when"),
     ),
     partition_by_day=False,
     sort_by=("task_class", "entry_id"),
@@ -64,6 +66,8 @@ def row(entry_id: str = "e1", task_class: str = "fix_bug", status: str = "active
         "retired_on": None,
         "retired_why": None,
         "rank": None,
+        "active_since": None,
+        "active_until": None,
     }
     return own | fields
 

@@ -171,5 +171,8 @@ SELECT
     struct_extract(folded.entry, 'tokens') AS tokens, -- roughly what showing it costs [not null] [0..]
     struct_extract(folded.entry, 'retired_on') AS retired_on, -- day on which it was retired; null while it lives
     struct_extract(folded.entry, 'retired_why') AS retired_why, -- why, in words
-    struct_extract(folded.entry, 'rank') AS rank -- place in its class by the lower bound, from 1; null once it is retired [1..]
+    struct_extract(folded.entry, 'rank') AS rank, -- place in its class by the lower bound, from 1; null once it is retired [1..]
+    struct_extract(folded.entry, 'active_since') AS active_since, -- day on which it was proven to help, the last time that it was; null
+    -- for one that never was, or finds no room among the best
+    struct_extract(folded.entry, 'active_until') AS active_until -- day on which that ended; null while it lasts
 FROM folded

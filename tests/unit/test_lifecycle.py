@@ -218,6 +218,36 @@ def test_what_is_proven_to_help_is_active_and_the_best_only() -> None:
     assert [each.rank for each in entries] == [1, 2, 3, 4]
 
 
+def test_an_entry_knows_since_when_it_is_active_and_until_when_it_was() -> None:
+    """The last of its spells: days without a look change nothing."""
+    each, early = proposal(), units(proposal(), 2, **HELPS)
+    assert _spell([each], early, 1) == (None, None)
+    assert _spell([each], early, 2) == _spell([each], early, 9) == (day(2), None)
+    assert _spell([each], [*early, *units(each, 3, **HELPS), *units(each, 4, **HELPS)], 5) == (day(2), None)
+    [lost] = fold([each], [*early, *units(each, 4, shown=(0, 40), withheld=(9, 10))], until=day(4), limits=SMALL)
+    assert (lost.status, lost.active_since, lost.active_until) == ("probation", day(2), day(4))
+    again = [unit for on in (6, 7, 8) for unit in units(each, on, **HELPS)]
+    found = _spell([each], [*early, *units(each, 4, shown=(0, 40), withheld=(9, 10)), *again], 8)
+    assert found[0] is not None
+    assert found[0] > day(4)
+    assert found[1] is None
+
+
+def test_what_is_proven_without_room_is_not_active_yet() -> None:
+    book = [proposal(text) for text in ("one", "two", "three")]
+    entries = fold(book, [u for each in book for u in units(each, 1, **HELPS)], until=day(1), limits=SMALL)
+    assert [(each.status, each.active_since) for each in entries] == [
+        ("active", day(1)),
+        ("active", day(1)),
+        ("probation", None),
+    ]
+
+
+def _spell(proposals: list[Proposal], exposures: list[Exposure], until: int) -> tuple[date | None, date | None]:
+    [entry] = fold(proposals, exposures, until=day(until), limits=SMALL)
+    return entry.active_since, entry.active_until
+
+
 def test_what_is_proven_to_harm_is_retired_and_stays_so() -> None:
     bad = proposal()
     exposures = [*units(bad, 3, **HARMS), *units(bad, 9, **HELPS), *units(bad, 10, **HELPS)]

@@ -149,6 +149,23 @@ def test_an_uplift_is_no_finding_while_those_of_its_class_are_as_large_shuffled(
 
 
 @pytest.mark.parametrize(
+    ("fields", "lines"),
+    [
+        ({"active_since": date(2026, 2, 3)}, ["2026-02-03 found to help, and active"]),
+        (
+            {"active_since": date(2026, 2, 3), "active_until": date(2026, 2, 9), "status": "probation"},
+            ["2026-02-03 found to help, and active", "2026-02-09 no longer found to help, and on probation again"],
+        ),
+        ({}, []),
+    ],
+)
+def test_history_tells_when_an_entry_became_active(fields: dict[str, Any], lines: list[str]) -> None:
+    texts = " ".join(Elements(page(shown([row("good", **fields)]))).texts)
+    assert [line for line in lines if line not in texts] == []
+    assert ("found to help, and active" in texts) is bool(lines)
+
+
+@pytest.mark.parametrize(
     ("kind", "basis", "says"),
     [
         ("do", "sequences", "by what runs have in common: in 8 of 9 successes and 0 of 1,200 failures"),

@@ -109,6 +109,8 @@ class Entry:
     retired_on: date | None
     retired_why: str | None
     rank: int | None  # place in its class by the lower bound, from 1; None once retired
+    active_since: date | None = None  # day of the look by which it was proven, the last time that it was
+    active_until: date | None = None  # day on which that ended, by a look or as it was retired
 
 
 def content_hash(proposal: Proposal) -> str:
@@ -252,6 +254,8 @@ class _Life:
     shown: int = 0
     withheld: int = 0
     is_proven: bool = False  # at the last look
+    proven_since: date | None = None
+    proven_until: date | None = None
     retired_on: date | None = None
     retired_why: str | None = None
 
@@ -266,9 +270,13 @@ class _Life:
 
     def look(self, day: date) -> None:
         found = self.uplift(DECISION_Z)
-        self.is_proven = found is not None and found.low > 0
+        was_proven, self.is_proven = self.is_proven, found is not None and found.low > 0
         if self.is_proven:
             self.confirmed = day
+        if self.is_proven and not was_proven:
+            self.proven_since, self.proven_until = day, None
+        elif was_proven and not self.is_proven:
+            self.proven_until = day
         if found is not None and found.high < 0:
             self._retire(
                 day,
@@ -291,6 +299,8 @@ class _Life:
 
     def _retire(self, day: date, why: str) -> None:
         self.retired_on, self.retired_why = day, why
+        if self.is_proven:
+            self.proven_until = day
 
 
 def _life(family: _Family, units: Mapping[tuple[date, str], Exposure], until: date, limits: Limits) -> _Life:
@@ -363,6 +373,7 @@ def _entry(life: _Life, found: Uplift | None, until: date, status: Status, rank:
         each for one in sorted(family.proposals, key=_order) if one.day <= stop for each in one.evidence
     )
     first = family.first
+    was_active = status == "active" or life.proven_until is not None  # proven without room, it waits on probation
     return Entry(
         entry_id=family.entry_id,
         task_class=first.task_class,
@@ -384,4 +395,6 @@ def _entry(life: _Life, found: Uplift | None, until: date, status: Status, rank:
         retired_on=life.retired_on,
         retired_why=life.retired_why,
         rank=rank,
+        active_since=life.proven_since if was_active else None,
+        active_until=life.proven_until,
     )

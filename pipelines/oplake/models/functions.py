@@ -105,7 +105,7 @@ FUNCTIONS: tuple[Function, ...] = (
         returns='STRUCT(entry_id VARCHAR, task_class VARCHAR, "trigger" VARCHAR, "do" VARCHAR, avoid VARCHAR, '
         "evidence VARCHAR[], content_hash VARCHAR, version BIGINT, status VARCHAR, created DATE, last_confirmed DATE, "
         "exposures BIGINT, controls BIGINT, uplift DOUBLE, uplift_low DOUBLE, uplift_high DOUBLE, tokens BIGINT, "
-        "retired_on DATE, retired_why VARCHAR, rank BIGINT)[]",
+        "retired_on DATE, retired_why VARCHAR, rank BIGINT, active_since DATE, active_until DATE)[]",
         module=f"{_LEARNING}.entries",
         sources=(f"{_LEARNING}.entries", *_LIFECYCLE),
     ),

@@ -80,6 +80,10 @@ def _history(each: Shown) -> Iterator[tuple[str, str]]:
         yield "", f"version {entry.version}: {entry.version} wordings were found to say the same, and are one entry"
     if each.author is not None:
         yield "", f"worded by {one_line(each.author)}; what it says and rests on is its own"
+    if entry.active_since is not None:
+        yield f"{entry.active_since:%Y-%m-%d}", "found to help, and active"
+    if entry.active_until is not None and entry.retired_on is None:
+        yield f"{entry.active_until:%Y-%m-%d}", "no longer found to help, and on probation again"
     yield f"{entry.last_confirmed:%Y-%m-%d}", "last proposed, or found to help"
     if entry.retired_on is not None:
         yield f"{entry.retired_on:%Y-%m-%d}", f"retired: {one_line(entry.retired_why or 'no reason was given')}"
