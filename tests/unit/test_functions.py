@@ -62,7 +62,7 @@ def test_a_model_that_calls_python_is_bound_and_computed_like_any_other(folder: 
     (model,) = load(folder)
     assert model.functions == ("length_of",)
     assert [str(column.type) for column in model.columns] == ["string", "int64"]
-    assert model.lineage() == {"word": [], "letters": []}
+    assert model.lineage == {"word": [], "letters": []}
     assert rows(folder) == [("one", 3), ("three", 5)]
 
 
