@@ -17,7 +17,7 @@
 -- sql:
 --   SELECT template, endpoints, failure_count, week_before_count, trend, is_new
 --   FROM operations.error_patterns
---   WHERE day = DATE '2026-01-06'
+--   WHERE day = DATE '2026-01-06' ORDER BY failure_count DESC
 -- answer:
 --   only <*> of <*> offers accepted for <name> in <name> | ['fill_scenario'] | 2 | 2 | 1.0 | false
 --   the depot did not answer | ['track'] | 1 | 0 | null | true
