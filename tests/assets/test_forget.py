@@ -330,7 +330,13 @@ def test_what_cannot_be_cleaned_is_told(settings: Settings) -> None:
     (settings.home / "picture").write_bytes(b"\xff\x00" + ANN.encode())
     (settings.home / "backup.parquet").write_bytes(b"PAR1")
     (settings.home / "journal.txt").write_text("nothing of hers")
+    inner = prepare(Settings(home=settings.home / "tau"))
+    land(inner, ANNS)
+    take_in(inner)
+    before = {path: path.read_bytes() for path in inner.home.rglob("*") if path.is_file()}
     left = {path.name for path in forgotten(settings).left}
+    assert {path: path.read_bytes() for path in inner.home.rglob("*") if path.is_file()} == before
+    assert "tau" in left
     assert {"picture", "backup.parquet", f"20260105T130000.000000Z-found.{ANN}-000001.jsonl"} <= left
     assert "journal.txt" not in left
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from oplake.lake.forget import find
+from oplake.lake.forget import find, other_homes
 from oplake.settings import Settings
 
 
@@ -35,3 +35,13 @@ def test_what_interrupted_work_left_goes(settings: Settings) -> None:
     find(settings, "u-ann")
     assert [path for path in left if path.exists()] == []
     assert Path(settings.archive / "2026-01-05").is_dir()
+
+
+def test_another_home_within_this_one_is_told_from_what_is_our_own(settings: Settings) -> None:
+    """`oplake forget` rewrites text files of its home: in another one it would cut what offsets and checksums count."""
+    inner = [settings.home / "tau", settings.home / "mine" / "old", settings.home / "tau-lake-only"]
+    ours = ["lake/lake/arrivals", "landing/archive", ".rebuilding/lake/landed", ".expiring/lake", "dagster/a/lake"]
+    for folder in [inner[0] / "landing", inner[1] / "landing", inner[2] / "lake", *(settings.home / n for n in ours)]:
+        folder.mkdir(parents=True)
+    (inner[0] / "innermost" / "lake").mkdir(parents=True)
+    assert other_homes(settings) == sorted(inner)

@@ -380,13 +380,16 @@ def forget(
     Events that are theirs go; where events of others name them, it says [forgotten] instead. Every table is made anew.
     Doing it again finishes what was interrupted. What arrives later lands as ever: end it at its source first.
     """
-    from oplake.lake.forget import find, is_interrupted
+    from oplake.lake.forget import find, is_interrupted, other_homes
 
     home = settings()
     if not user.strip():
         raise typer.BadParameter("it is empty", param_hint="--user")
     with busy("Looking for what there is of them ..."):
         theirs = find(home, user)
+    others = other_homes(home)
+    for path in others:
+        remark(f"{path} is another home, and stays as it is: run oplake forget --home there.")
     if not theirs and not is_interrupted(home):
         remark(f"Nothing in {home.home} is theirs or names them.")
         return
@@ -404,5 +407,5 @@ def forget(
     remark(f"Removed {counted(sum(done.theirs.events.values()), 'event')}, and made every table anew.")
     for path in done.files:
         remark(f"Named them, and does no more: {path}")
-    for path in done.left:
+    for path in sorted({*done.left} - {*others}):
         remark(f"May name them still, in what it holds or by its name: {path}")

@@ -66,7 +66,7 @@ class Forgotten:
 
     theirs: Theirs
     files: tuple[Path, ...]  # other files of the home in which they are not named any more
-    left: tuple[Path, ...]  # files that may name them, in what they hold or by what they are called
+    left: tuple[Path, ...]  # what may name them: other homes, and files by what they hold or what they are called
 
 
 def find(settings: Settings, user: str) -> Theirs:
@@ -270,8 +270,8 @@ def _scrubbed(batch: pa.RecordBatch, person: Person) -> pa.RecordBatch:
 def _clean_files(settings: Settings, person: Person) -> tuple[list[Path], list[Path]]:
     """Has other files of the home not name them any more; those changed, and those that still may."""
     changed: list[Path] = []
-    left: list[Path] = []
-    for path in sorted(settings.home.rglob("*")):
+    left = other_homes(settings)
+    for path in _own_paths(settings):
         if person.is_named(str(path.relative_to(settings.home))):
             left.append(path)
         if not path.is_file() or path.is_symlink() or _is_ours(settings, path):
@@ -297,6 +297,31 @@ def _clean_files(settings: Settings, person: Person) -> tuple[list[Path], list[P
             part.replace(path)
             changed.append(path)
     return changed, sorted(set(left))
+
+
+def other_homes(settings: Settings) -> list[Path]:
+    """The homes that lie within this one, such as `data/mine` within the default home.
+
+    Offsets and checksums there hold for the bytes as they are, and only a forgetting of their own keeps them so.
+    """
+    return sorted(path for path in _own_paths(settings) if path.is_dir() and _is_other_home(settings, path))
+
+
+def _own_paths(settings: Settings) -> Iterator[Path]:
+    """All files and folders of the home, by name; of another home that lies within it, its folder alone."""
+    for folder, folders, files in os.walk(settings.home):
+        here = Path(folder)
+        folders.sort()
+        for name in sorted([*folders, *files]):
+            yield here / name
+        folders[:] = [name for name in folders if not _is_other_home(settings, here / name)]
+
+
+def _is_other_home(settings: Settings, folder: Path) -> bool:
+    own = (settings.lake, settings.dagster_home, *(settings.home / name for name in (BESIDE, EXPIRING, WORK)))
+    if any(folder.is_relative_to(each) for each in own):  # the lake has a folder `lake`, and so has one made beside
+        return False
+    return (folder / settings.landing.name).is_dir() or (folder / settings.lake.name).is_dir()
 
 
 def _is_ours(settings: Settings, path: Path) -> bool:
