@@ -58,8 +58,8 @@ class Settings(BaseSettings):
     reports_kept: timedelta = Field(
         default=timedelta(days=90),
         ge=timedelta(days=1),
-        description="Reports and evaluations of older days are removed. Plans, error analyses and wordings stay: other "
-        "tables are made of them.",
+        description="Reports and evaluations that were written longer ago are removed. Plans, error analyses and "
+        "wordings stay: other tables are made of them.",
     )
     notes_kept: timedelta | None = Field(
         default=None,

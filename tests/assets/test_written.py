@@ -32,7 +32,11 @@ from tests.unit.test_synthesis_calls import priced
 from typer.testing import CliRunner
 
 from oplake.cli.assembly import assembled
+from oplake.cli.days import now
+from oplake.cli.work import DEMO_END
+from oplake.cli.work import _write as write_at
 from oplake.lake.tables import Lake
+from oplake.lake.upkeep import upkeep
 from oplake.models.model import Models
 from oplake.orchestration.definitions import build_definitions
 from oplake.orchestration.jobs import INGEST, WRITE
@@ -102,6 +106,16 @@ def test_the_command_line_says_what_it_paid_or_that_nobody_knows(
             done = CliRunner().invoke(assembled(), ["write", TABLE, "--from", DAY.isoformat(), "--again"])
             assert done.exit_code == 0, done.stderr
             assert f"Wrote 1 row of {TABLE}, {said}" in " ".join(done.stderr.split())
+
+
+def test_what_the_demo_writes_is_kept_from_today(settings: Settings) -> None:
+    """Its clock stands in January, so that its events are the same every time; upkeep would have none of it left."""
+    ready = prepare(settings)
+    notes(ready, {"ann": "fine"})
+    write_at(ready, DEMO_END, tables=[TABLE], days=(DAY, DAY))
+    (row,) = rows_of(ready, TABLE)
+    assert row["written_at"] - DEMO_END > ready.reports_kept
+    assert upkeep(ready, now=now()).expired == {}
 
 
 def test_the_clock_goes_on_while_tables_are_written(settings: Settings, models: Models) -> None:

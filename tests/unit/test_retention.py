@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import zstandard
-from tests.authors import put, write
+from tests.authors import notes, put, write
 from tests.landed_events import NOON, event, everything, land, prepare, rows, take_in
 from tests.written_rows import written_row
 
@@ -114,6 +114,35 @@ def test_how_long_reports_are_kept_is_a_setting(settings: Settings) -> None:
     reports(settings, REPORTS[0], NIGHT.date() - timedelta(days=8), NIGHT.date())
     weekly = settings.model_copy(update={"reports_kept": timedelta(days=7)})
     assert upkeep(weekly, now=NIGHT).expired == {REPORTS[0]: 1}
+
+
+def test_reports_of_long_ago_are_kept_from_when_they_were_written(settings: Settings) -> None:
+    """To go by their day alone took what was paid for yesterday, of history that was brought in; each row goes by
+    itself, for a day may be written in parts, and a rebuild must come to the same."""
+    weekly = settings.model_copy(update={"reports_kept": timedelta(days=7)})
+    name, day = "users.meta_evaluations", OLD.date()
+    notes(weekly, {"ann": "too long"})
+    later = OLD + timedelta(days=30)
+    write(weekly, name, now=later)
+    land(weekly, [note(7, OLD)], writer="late")
+    take_in(weekly, now=later)
+    write(weekly, name, now=later + timedelta(days=4))
+
+    def standing() -> dict[str, int]:
+        found = rows(weekly, name)
+        assert {row["day"] for row in found} <= {day}
+        return {user: sum(row["user_id"] == user for row in found) for user in ("ann", "u")}
+
+    before = standing()
+    assert min(before.values()) > 0
+    assert upkeep(weekly, now=later + timedelta(days=7)).expired == {}
+    assert upkeep(weekly, now=later + timedelta(days=8)).expired == {name: before["ann"]}
+    assert standing() == {"ann": 0, "u": before["u"]}
+    assert [str(each) for each in examine(weekly) if each.severity == "error"] == []
+    rebuild(weekly, now=later + timedelta(days=8))
+    assert standing() == {"ann": 0, "u": before["u"]}, "a rebuild finds them in landing, and leaves them out again"
+    assert upkeep(weekly, now=later + timedelta(days=12)).expired == {name: before["u"]}
+    assert upkeep(weekly, now=later + timedelta(days=12)).expired == {}
 
 
 def test_a_removal_makes_nothing_stale_and_a_replacement_would(settings: Settings) -> None:

@@ -103,7 +103,7 @@ def _write(
         from oplake.orchestration.llm import Llm
         from oplake.orchestration.write import write as write_reports
 
-        llm = Llm(again=again)
+        llm = Llm(again=again, stamp=now)
         report = write_reports(
             home, now=at, tables=tables, days=days, llm=llm, watch=lambda step: say(f"now {step.table}")
         )

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 
 from oplake.events import TABLES
 from oplake.lake.archive import Archive
@@ -23,6 +24,7 @@ from oplake.lake.ingest import Intake
 from oplake.lake.journal import Piece, covered
 from oplake.lake.landed import LANDED, REDACTIONS, SEGMENTS
 from oplake.lake.ledger import check_landed
+from oplake.lake.parquet import GROUP_ROWS
 from oplake.lake.sorted_rows import sorted_rows
 from oplake.lake.spec import TableSpec
 from oplake.lake.tables import Lake
@@ -38,6 +40,7 @@ error analyses, and shown in their wordings.
 """
 
 FILE = "kept_from.json"  # in landing: a rebuild has to know it
+WRITTEN_AT = "written_at"  # of a report; the column that says it
 WORK = ".expiring"  # folder of the home for what is unpacked and made beside
 ONE_DAY = timedelta(days=1)
 
@@ -59,13 +62,40 @@ _when = msgspec.json.Decoder(_When)
 
 
 def trim_reports(settings: Settings, lake: Lake, *, now: datetime) -> dict[str, int]:
-    """Removes reports of days that are not kept any longer; returns the rows removed, by table."""
+    """Removes reports that are not kept any longer; returns the rows removed, by table.
+
+    How old one is counts from when it was written, so that what was written today of imported history stays as long as
+    what was written today of yesterday. Each row is judged by itself, from what it says: a rebuild that finds all of
+    them in landing comes to the same.
+    """
     first = (now - settings.reports_kept).astimezone(UTC).date()
-    removed: dict[str, int] = {}
-    for name in REPORTS:
-        if lake.exists(name) and (count := _remove_days(lake, name, first)):
-            removed[name] = count
-    return removed
+    removed = {name: _remove_reports(settings, lake, name, first) for name in REPORTS if lake.exists(name)}
+    return {name: count for name, count in removed.items() if count}
+
+
+def _remove_reports(settings: Settings, lake: Lake, name: str, first: date) -> int:
+    """Removes the rows of days before one that were written before it, too; returns how many."""
+    spec = lake.spec(name)
+    old = {day: count for day, count in _days(lake, name).items() if day < first}
+    if not old or WRITTEN_AT not in {column.name for column in spec.columns}:
+        return _remove_days(lake, name, first)
+    version = lake.version(name)
+    is_kept, values = f"{WRITTEN_AT} >= $since", {"since": datetime.combine(first, time(), UTC)}
+    with engine(settings) as connection:
+        relation = lake.relation_sql(name, as_of=version, start=min(old), stop=max(old))
+        query = f"SELECT day, count(*) FROM ({relation}) WHERE {is_kept} GROUP BY day"
+        kept: dict[date, int] = dict(connection.execute(query, values).fetchall())
+        fewer = [day for day, count in old.items() if kept.get(day, 0) < count]
+        if not fewer:
+            return 0
+        start, stop = min(fewer), max(fewer)
+        relation = lake.relation_sql(name, as_of=version, start=start, stop=stop)
+        query = f"FROM ({relation}) WHERE {is_kept} ORDER BY day, {spec.order_sql}"
+        found = connection.sql(query, params=values).to_arrow_reader(GROUP_ROWS)
+        batches = (batch.cast(spec.arrow_schema) for batch in found)
+        rows = pa.RecordBatchReader.from_batches(spec.arrow_schema, batches)
+        lake.replace(name, lambda: rows, start=start, stop=stop, is_removal=True)
+    return sum(old[day] - kept.get(day, 0) for day in fewer)
 
 
 def expire(settings: Settings, lake: Lake, *, now: datetime) -> dict[str, int]:

@@ -8,9 +8,9 @@ A client of models is loaded when something is written, and not before: a run of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -40,11 +40,13 @@ PATIENCE = 3600.0  # seconds to wait for another process that writes
 class Llm:
     """Writes the tables of one run, with the models that the settings name, or with the author that needs none.
 
-    `again` writes rows that are there anew. `last_days` is the last day of each table that the run will write, where
-    it comes in several rounds. `outcomes` is what was written so far.
+    `again` writes rows that are there anew. `stamp` says when they are written, where the clock of the run does not:
+    what is simulated lies in the past, and is kept from today on. `last_days` is the last day of each table that the
+    run will write, where it comes in several rounds. `outcomes` is what was written so far.
     """
 
     again: bool = False
+    stamp: Callable[[], datetime] | None = None
     last_days: dict[str, date] = field(default_factory=dict, init=False)
     outcomes: list[Outcome] = field(default_factory=list, init=False)
     _run: RunState = field(default_factory=RunState, init=False)
@@ -74,7 +76,7 @@ class Llm:
         settings, lake, clock = lakehouse.settings, lakehouse.lake, lakehouse.clock
         opened = open_calls(settings, lake, clock=clock, run=self._run)
         with only_writer(settings, patience=PATIENCE), opened as calls:
-            writer = Writer(settings, lake, calls, lakehouse.connection, specs, clock)
+            writer = Writer(settings, lake, calls, lakehouse.connection, specs, clock, self.stamp)
             are_last = self.last_days.get(what.name, every[-1]) <= every[-1]
             outcome = writer.write(what, every, again=self.again, only_due=only_due, are_last=are_last)
         self.outcomes.append(outcome)
