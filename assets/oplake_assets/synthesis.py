@@ -64,6 +64,7 @@ def written(what: Writing, specs: Mapping[str, TableSpec], days: dg.DailyPartiti
             )
         metadata: dict[str, Any] = {
             "rows_written": outcome.new,
+            "rows_kept": len(outcome.kept),
             "calls": outcome.call_count,
             "calls_from_cache": outcome.cached_count,
             "run_cost_usd": "unpriced" if outcome.cost_usd is None else float(outcome.cost_usd),

@@ -395,12 +395,44 @@ def test_what_stands_stays_unless_it_is_asked_for_again(ready: Settings) -> None
         assert [each["note"] for each in json.loads(row["facts"])["notes"]] == ["x", "arrived late"]
 
 
+def test_a_report_gives_way_to_nothing_worse(ready: Settings) -> None:
+    """`--again` with a server that is down, or without money, took the reports that it was to write anew."""
+    priced(Lake(ready.lake), ("mini", "input", "1"), ("mini", "output", "1"))
+    notes(ready, {"ann": "x", "bob": "y"})
+    with serving_model(answers) as server:
+        write(with_server(ready, server), EVALUATIONS)
+    before = rows_of(ready, EVALUATIONS)
+    for user in ("ann", "bob"):
+        note(ready, user, "late", hours=1)
+    take_in(ready)
+    with serving_model(fails(400, "not today")) as server:
+        failed = write(with_server(ready, server), EVALUATIONS, again=True)
+    with serving_model(answers) as server:
+        poor = write(with_server(ready, server, llm_day_usd=Decimal(0)), EVALUATIONS, again=True)
+        capped = write(with_server(ready, server, meta_evaluations_most=0), EVALUATIONS, again=True)
+    with serving_model(says("no JSON")) as server:
+        unfit = write(with_server(ready, server), EVALUATIONS, again=True)
+    assert rows_of(ready, EVALUATIONS) == before
+    for outcome, why in ((failed, "not today"), (unfit, "fits no schema"), (poor, "OPLAKE_LLM_DAY_USD")):
+        assert (outcome.new, len(outcome.kept)) == (0, 2)
+        assert sorted(outcome.failures) == ["2026-01-05T12 ann", "2026-01-05T12 bob"]
+        assert all(why in said and said.endswith("the earlier one stays") for said in outcome.failures.values())
+    assert (capped.new, capped.left_out, capped.failures) == (0, 2, {})
+    take_in(ready)
+    rebuild(ready, now=LATER)
+    assert rows_of(ready, EVALUATIONS) == before
+    note(ready, "bob", "later still", hours=2)  # what fits no schema is an answer, which the same question gets again
+    take_in(ready)
+    with serving_model(answers) as server:
+        assert write(with_server(ready, server), EVALUATIONS, again=True).new == 1
+
+
 # --- made again from landing -----------------------------------------------------------------------------------------
 
 
 def test_a_rebuild_asks_nobody_and_gives_the_same_rows(ready: Settings) -> None:
     """All columns, of rows of every kind: written twice, failed, left out, stubs, and of several parts."""
-    notes(ready, {"ann": "fine", "bob": "unlucky", "cy": "long " * 1_900, "dee": "x"})
+    notes(ready, {"ann": "fine", "bob": "unlucky", "cy": "long " * 1_900, "dee": "x", "fay": "y"})
     note(ready, "eve", "earlier", hours=-24)
     take_in(ready)
     with serving_model(answers_but(lambda text: fails(400) if "unlucky" in text else None)) as server:

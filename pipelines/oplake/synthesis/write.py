@@ -73,6 +73,7 @@ class Outcome:
     call_count: int = 0
     cached_count: int = 0
     failures: dict[str, str] = field(default_factory=dict)  # by partition and subject, with the reason
+    kept: dict[str, str] = field(default_factory=dict)  # rows that stay, for a new attempt did worse: with its status
 
     def count(self, *statuses: str) -> int:
         """Rows of some statuses."""
@@ -90,7 +91,8 @@ class Outcome:
     @property
     def left_out(self) -> int:
         """Rows that wait for the next run, or for money."""
-        return self.count(writing.OVER_BUDGET, writing.OVER_CAP)
+        waiting = sum(status == writing.OVER_CAP for status in self.kept.values())
+        return self.count(writing.OVER_BUDGET, writing.OVER_CAP) + waiting
 
 
 @contextmanager
@@ -213,7 +215,10 @@ class Writer:
                 try:
                     row = as_row(what.spec, told)
                     key = _key(what, row)
-                    if not _is_as_before(standing.get(key), row):
+                    stood = standing.get(key)
+                    if stood is not None and _RANKS.get(stood["status"], 0) > _RANKS.get(row["status"], 0):
+                        _tell_kept(outcome, _label(partition.name, subject.key.values()), row)
+                    elif not _is_as_before(stood, row):
                         made[key] = self._land(what.spec, row)
                 except SynthesisError as error:  # what stood stays, and is tried again
                     outcome.failures[_label(partition.name, subject.key.values())] = str(error)
@@ -485,6 +490,16 @@ def _prose(kind: Any, value: Any) -> Any:
     return value
 
 
+def _tell_kept(outcome: Outcome, label: str, row: Mapping[str, Any]) -> None:
+    """Notes that a row which was to be written anew stays as it was, and why, unless there was nothing to ask.
+
+    What was not written does not land: of what landed the last one stands, in the table and after a rebuild.
+    """
+    outcome.kept[label] = row["status"]
+    if row["status"] not in (writing.STUB, writing.OVER_CAP):
+        outcome.failures[label] = f"{row['error'] or 'the answer fits no schema'}; the earlier one stays"
+
+
 def _key(what: Writing, row: Mapping[str, Any]) -> tuple[Any, ...]:
     return (row["partition"], *(row[name] for name in what.key))
 
@@ -501,4 +516,6 @@ def _is_as_before(standing: Mapping[str, Any] | None, row: Mapping[str, Any]) ->
 
 
 _encoder = msgspec.json.Encoder(order="deterministic", decimal_format="string")
+_RANKS = {writing.OK: 2, writing.RAW: 1}
+"""A row gives way only to one of at least its rank: no report is lost to a server that is down, or to a budget."""
 _EMPTY: Mapping[pa.DataType, Any] = {pa.string(): "", pa.int64(): 0, pa.float64(): 0.0, pa.bool_(): False}
