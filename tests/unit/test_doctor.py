@@ -61,6 +61,15 @@ def test_all_is_well(healthy: Settings) -> None:
     assert examine(healthy) == []
 
 
+def test_a_quote_in_the_path_makes_no_view_old(settings: Settings) -> None:
+    """The SQL of a view has it doubled; looked for as it is, every view was of an older version, for ever."""
+    home = settings.model_copy(update={"home": settings.home / "it's"})
+    land(home, [step(1)])
+    take_in(home)
+    publish_views(home)
+    assert [each for each in examine(home) if "view" in each.what] == []
+
+
 def test_an_empty_home_is_well(settings: Settings) -> None:
     assert examine(settings) == []
 

@@ -382,7 +382,7 @@ def _examine_views(settings: Settings, lake: Lake, rows: Mapping[str, int], gone
             if count != row_count:
                 what = f"view {name} shows {count:,} rows, and the table has {row_count:,}: it is of an older version"
                 yield Finding("warning", what, where, RENEW)
-            elif not all(path in shown[name] for path in lake.files(name)):
+            elif not all(literal(path)[1:-1] in shown[name] for path in lake.files(name)):
                 yield Finding("note", f"view {name} is of an older version of the table", where, RENEW)
         for name in sorted(shown.keys() - set(lake.names()) - set(gone)):
             if not name.startswith("main."):
