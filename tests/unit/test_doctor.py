@@ -70,8 +70,25 @@ def test_a_quote_in_the_path_makes_no_view_old(settings: Settings) -> None:
     assert [each for each in examine(home) if "view" in each.what] == []
 
 
-def test_an_empty_home_is_well(settings: Settings) -> None:
+def test_a_home_that_is_none_is_not_well(settings: Settings) -> None:
+    """Whoever mistyped it would be told that all is well."""
+    assert [(each.severity, each.what, each.where) for each in examine(settings)] == [
+        ("note", "nothing has landed here yet", str(settings.home))
+    ]
+    mistyped = settings.model_copy(update={"home": settings.home / "hmoe"})
+    assert [(each.severity, each.what, each.where) for each in examine(mistyped)] == [
+        ("error", "there is no home here", str(mistyped.home))
+    ]
+    settings.landing.mkdir()
     assert examine(settings) == []
+
+
+def test_what_a_first_run_has_not_made_yet_is_not_gone(healthy: Settings) -> None:
+    """It publishes what arrived, and views, when it ends; killed before, it lost nothing."""
+    drop_arrivals(healthy)
+    healthy.views.unlink()
+    (finding,) = (each for each in examine(healthy) if "arrivals" in each.what)
+    assert (finding.severity, "not there yet" in finding.what, "oplake run" in finding.remedy) == ("note", True, True)
 
 
 def flip(path: Path) -> None:

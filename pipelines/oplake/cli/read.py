@@ -272,9 +272,10 @@ def doctor() -> None:
     from oplake.lake.doctor import examine
 
     with busy("Examining landing, archive, tables and views ..."):
-        findings = examine(settings())
+        home = settings()
+        findings = examine(home)
     if not findings:
-        remark("All is well.")
+        remark(f"All is well in {home.home}.")
         return
     print_table(
         ["", "where", "what is wrong", "what to do"],

@@ -40,6 +40,8 @@ READ_BYTES = 1 << 20  # of a segment at a time, to count its lines
 REBUILD = "oplake rebuild makes every table again from landing"
 BACKUP = "restore it from a backup"
 LOST = f"{BACKUP}; without one, {GO_ON}"
+VIEWS = "SELECT schema_name || '.' || view_name, sql FROM duckdb_views() WHERE NOT internal"
+NO_HOME = "see whether --home or OPLAKE_HOME is as meant; what brings events in makes a home: oplake demo, for example"
 RENEW = "oplake upkeep publishes fresh ones"
 RELIST = "oplake upkeep lists it again"
 RECORDS_LOST = "stop oplake ui and move it away: Dagster shows some earlier runs no more, and no table is lost"
@@ -63,6 +65,10 @@ def examine(settings: Settings) -> list[Finding]:
     Args:
         settings: Where everything is.
     """
+    if not settings.home.exists():
+        return [Finding("error", "there is no home here", str(settings.home), NO_HOME)]
+    if not (settings.landing.exists() or settings.lake.exists()):
+        return [Finding("note", "nothing has landed here yet", str(settings.home), NO_HOME)]
     lake = Lake(settings.lake, retention=settings.vacuum_after)
     findings = [*_guarded(_examine_state, settings, lake)]
     taken: dict[str, list[tuple[int, int]]] = {}
@@ -72,7 +78,7 @@ def examine(settings: Settings) -> list[Finding]:
     for name in lake.names():
         findings += _guarded(_examine_table, settings, lake, name, rows)
     gone: set[str] = set()
-    findings += _guarded(_examine_missing, lake, rows, gone)
+    findings += _guarded(_examine_missing, settings, lake, rows, gone)
     findings += _guarded(_examine_counts, settings, lake, rows, gone)
     findings += _guarded(_examine_views, settings, lake, rows, gone)
     findings += _guarded(_examine_records, settings)
@@ -302,7 +308,7 @@ def _expected_rows(commits: list[Commit]) -> dict[date, int] | None:
     return {day: count for day, count in rows.items() if count}
 
 
-def _examine_missing(lake: Lake, rows: Mapping[str, int], gone: set[str]) -> Iterator[Finding]:
+def _examine_missing(settings: Settings, lake: Lake, rows: Mapping[str, int], gone: set[str]) -> Iterator[Finding]:
     """Tables that were there and are gone, noted in `gone`. One that nothing tells of was never made."""
     known = known_tables(lake)
     standing = set(lake.names())
@@ -317,9 +323,22 @@ def _examine_missing(lake: Lake, rows: Mapping[str, int], gone: set[str]) -> Ite
             remedy = REBUILD
         elif name == ARRIVALS.name:
             remedy = "the next oplake run that has something to do writes it again, or oplake rebuild"
+            if name not in _shown(settings):
+                what = f"table {name} is not there yet: the first run is under way, or was interrupted"
+                yield Finding("note", what, str(lake.folder(name)), remedy)
+                continue
         else:
             remedy = "oplake run makes it again, if it still has a model"
         yield Finding("error", f"table {name} is gone", str(lake.folder(name)), remedy)
+
+
+def _shown(settings: Settings) -> set[str]:
+    """The tables that have a view, as far as the views can be read."""
+    if not settings.views.exists():
+        return set()
+    with suppress(duckdb.Error), duckdb.connect(str(settings.views), read_only=True) as views:
+        return {name for name, _ in views.execute(VIEWS).fetchall()}
+    return set()
 
 
 def _examine_counts(
@@ -366,8 +385,7 @@ def _examine_views(settings: Settings, lake: Lake, rows: Mapping[str, int], gone
         return
     with views as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        query = "SELECT schema_name || '.' || view_name, sql FROM duckdb_views() WHERE NOT internal"
-        shown: dict[str, str] = dict(connection.execute(query).fetchall())
+        shown: dict[str, str] = dict(connection.execute(VIEWS).fetchall())
         for name, row_count in rows.items():
             if name not in shown:
                 yield Finding("warning", f"table {name} has no view", where, RENEW)
