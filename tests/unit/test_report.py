@@ -16,11 +16,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, ViewportSize
+from tests.landed_events import NOON, event, land, prepare, take_in
 from tests.written_rows import NAMED, written_row
 from typer.testing import CliRunner
 
 from oplake.cli.assembly import assembled
-from oplake.lake.catalog import connect
+from oplake.events import SYNTHESIS
+from oplake.lake.catalog import connect, publish_views
 from oplake.lake.commit import provenance
 from oplake.lake.tables import Lake
 from oplake.report import content
@@ -426,6 +428,25 @@ def test_who_asks_for_what_is_not_there_is_told_what_there_is(written: Lake, set
             reports_of(connection, date(2026, 1, 1))
         with pytest.raises(NoReport, match=r"no report of zoe yet; `oplake write`"):
             reports_of(connection, user_id="zoe")
+
+
+def test_advice_leads_to_a_report_of_history(settings: Settings) -> None:
+    """What is due is recent: after an import `oplake write` wrote nothing, and that is what `oplake report` advised."""
+    prepare(settings)
+    land(settings, [event("note", "n", user_id="ann", note="n"), event("op", "o", ts=NOON + timedelta(days=3),
+         endpoint="e", success=True, duration_ms=1), event("note", "own", user_id="bob", note="n", ts=NOON +
+         timedelta(days=9), source=SYNTHESIS)])  # fmt: skip
+    take_in(settings)
+    publish_views(settings)
+
+    def advised(*asked: Any) -> list[str]:
+        with connect(settings) as connection, pytest.raises(NoReport, match="what is due") as told:
+            reports_of(connection, *asked)
+        return re.findall(r"`oplake write --from (\S+)`", str(told.value))
+
+    assert advised() == ["2026-01-08"]
+    assert advised(None, "ann") == advised(NOON.date()) == ["2026-01-05"]
+    assert advised(None, "bob") == advised(NOON.date() + timedelta(days=1)) == []
 
 
 def test_a_lake_without_reports_says_how_they_come(settings: Settings) -> None:

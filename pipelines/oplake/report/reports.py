@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from oplake import events
 from oplake.lake.spec import check_name
 from oplake.report.content import Report
 from oplake.synthesis.tables import daily_reports, error_analyses, lake_report, meta_evaluations, meta_plans
@@ -23,7 +24,10 @@ LEFT_OUT = (
 )
 """What may have to wait, and how that is told."""
 
-ADVICE = "`oplake write` writes what is due"
+HAPPENED = tuple(events.TABLES[kind] for kind in ("note", "turn", "op", "action_begun"))
+"""Events that reports tell of; those before `BY_USERS` say whose they are."""
+
+BY_USERS = 2
 
 
 class NoReport(Exception):
@@ -88,7 +92,7 @@ def reports_of(connection: duckdb.DuckDBPyConnection, day: date | None = None, u
     latest = asked.latest_day()
     whom = f" of {user_id}" if user_id else ""
     if latest is None:
-        raise NoReport(f"there is no report{whom} yet; {ADVICE}")
+        raise NoReport(f"there is no report{whom} yet; {asked.advice(day)}")
     day = day or latest
     mine = asked.by_user(daily_reports.WRITING, day)
     evaluations = asked.latest_by_user(meta_evaluations.WRITING, day)
@@ -104,7 +108,7 @@ def reports_of(connection: duckdb.DuckDBPyConnection, day: date | None = None, u
         is_of_one=user_id is not None,
     )
     if not (found.team or found.errors or any(user.all for user in found.users)):
-        raise NoReport(f"there is no report{whom} of {day}: the latest is of {latest}; {ADVICE}")
+        raise NoReport(f"there is no report{whom} of {day}: the latest is of {latest}; {asked.advice(day)}")
     return found
 
 
@@ -121,6 +125,20 @@ class _Asked:
         query = "SELECT max(day) AS day FROM {table} WHERE {user}"
         days = (row["day"] for what in tables for row in self._rows(what.name, query) if row["day"])
         return max(days, default=None)
+
+    def advice(self, day: date | None) -> str:
+        """What to do for a report, of a day or of any; what is due is recent, and history may all be older."""
+        query = """
+            SELECT max(day) AS day FROM {table}
+            WHERE {user} AND source IS DISTINCT FROM $own AND ($day IS NULL OR day = $day)
+        """
+        tables = HAPPENED[:BY_USERS] if self.user_id else HAPPENED
+        found = (self._rows(table, query, own=events.SYNTHESIS, day=day) for table in tables)
+        last = max((row["day"] for rows in found for row in rows if row["day"]), default=None)
+        due = "`oplake write` writes what is due"
+        if last is None:
+            return due
+        return f"{due}; there are events of {last}: `oplake write --from {last}` writes of them, once that day is over"
 
     def of_day(self, what: Writing, day: date) -> list[Report]:
         """The rows of a day: those with most to tell first, where their table says how much that is."""
