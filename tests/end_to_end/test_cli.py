@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from tests.landed_events import event, land
 from typer.testing import CliRunner, Result
 
 from oplake.cli import terminal
@@ -194,6 +195,17 @@ def test_nothing_landed_is_not_everything_done(call: Callable[..., Result], home
     assert result.exit_code == 0
     assert str(home / "landing") in result.stderr
     assert "oplake demo" in result.stderr
+
+
+def test_the_demo_does_not_mix_with_other_events(call: Callable[..., Result], home: Path) -> None:
+    """After `export OPLAKE_HOME=...` it put 22,655 simulated events among those of a company, for good."""
+    land(Settings(home=home), [event("note", "n", user_id="ann", note="n")])
+    before = {path: path.stat().st_size for path in home.rglob("*")}
+    result = call("demo")
+    assert result.exit_code == 1
+    assert str(home) in result.stderr
+    assert "--into-this-home" in result.stderr
+    assert {path: path.stat().st_size for path in home.rglob("*")} == before
 
 
 def test_what_asks_nothing_does_nothing(call: Callable[..., Result], tmp_path: Path) -> None:

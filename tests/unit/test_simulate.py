@@ -22,7 +22,17 @@ from oplake.landing.recorder import Recorder
 from oplake.landing.segments import segments
 from oplake.scores import success_score
 from oplake.settings import Settings
-from oplake.simulate import START, Simulated, SimulationError, Truth, has_landed, read_truth, simulate, truth_path
+from oplake.simulate import (
+    START,
+    Simulated,
+    SimulationError,
+    Truth,
+    has_landed,
+    holds_other_events,
+    read_truth,
+    simulate,
+    truth_path,
+)
 from oplake.simulate.dice import Dice
 from oplake.simulate.mishaps import SHARES
 from oplake.simulate.truth import ActionTruth
@@ -470,3 +480,23 @@ def _chance(actions: Sequence[ActionTruth]) -> float:
 
 def _time(event: dict[str, Any], name: str) -> datetime:
     return datetime.fromisoformat(event[name]).astimezone(UTC)
+
+
+def test_a_simulation_that_was_broken_off_left_nothing_of_others(settings: Settings) -> None:
+    """The demo refuses a home with other events, but goes on with its own."""
+    assert not holds_other_events(settings)
+
+    def die(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(settings, days=1, rate=40, progress=die)
+    assert segments(settings.landing)
+    assert not holds_other_events(settings)
+    shutil.rmtree(settings.home / "simulated")
+    assert holds_other_events(settings)
+    archived = settings.archive / "2026-01-05"
+    archived.mkdir(parents=True)
+    for segment in segments(settings.landing):
+        segment.path.rename(archived / f"{segment.path.name}.zst")
+    assert holds_other_events(settings)

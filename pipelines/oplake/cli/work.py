@@ -26,15 +26,25 @@ DEMO_WRITTEN = 3  # days of the demo that reports are written of
 
 
 @command(app, "demo", panel=START)
-def demo() -> None:
+def demo(
+    into_this_home: Annotated[
+        bool, typer.Option("--into-this-home", help="Also where other events have landed, and would be mixed with it.")
+    ] = False,
+) -> None:
     """Simulate a week of agent work, ingest it, compute every table, and show what was found.
 
     Doing it again adds no row.
     """
-    from oplake.simulate import has_landed, simulate
-    from oplake.summary import summary
+    from oplake.simulate import has_landed, holds_other_events, simulate
 
     home = settings()
+    if holds_other_events(home) and not into_this_home:
+        raise CommandError(
+            f"events have landed in {home.home} that are not the demo's, and its simulated ones would be mixed in for "
+            "good: give it a home of its own (--home, or another OPLAKE_HOME), or say --into-this-home"
+        )
+    from oplake.summary import summary
+
     if has_landed(home, seed=DEMO_SEED):
         remark("The simulated week has landed already.")
     else:

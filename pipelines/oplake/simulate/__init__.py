@@ -19,13 +19,24 @@ import msgspec
 from oplake.events import encoder
 from oplake.landing.accept import accept, reject
 from oplake.landing.errors import Unusable
+from oplake.landing.segments import SUFFIX, segments
 from oplake.landing.writer import SegmentWriter
 from oplake.settings import Settings
 from oplake.simulate.transit import BadLine, Sent, moment
 from oplake.simulate.truth import Truth, read_truth, write_truth
 from oplake.simulate.workload import VERSION, Workload
 
-__all__ = ["START", "Simulated", "SimulationError", "Truth", "has_landed", "read_truth", "simulate", "truth_path"]
+__all__ = [
+    "START",
+    "Simulated",
+    "SimulationError",
+    "Truth",
+    "has_landed",
+    "holds_other_events",
+    "read_truth",
+    "simulate",
+    "truth_path",
+]
 
 START = date(2026, 1, 5)  # a Monday; fixed, so that a second simulation adds no row whenever it is made
 DAYS, SEED, RATE = 7, 7, 150  # a week of a small company, which is the demo
@@ -58,6 +69,14 @@ def has_landed(
     """Whether a simulation with these arguments would land nothing more."""
     path = truth_path(settings, seed=seed, rate=rate, start=start)
     return _landed_days(settings, path, seed=seed, rate=rate, start=start) >= days
+
+
+def holds_other_events(settings: Settings) -> bool:
+    """Whether events landed in a home in which nothing has been simulated, nor been begun to be."""
+    if truth_path(settings).parent.exists():
+        return False
+    packed = settings.archive.glob(f"*/*{SUFFIX}.*")
+    return any(segment.size for segment in segments(settings.landing)) or any(packed)
 
 
 def simulate(
@@ -94,6 +113,7 @@ def simulate(
     path = truth or truth_path(settings, seed=seed, rate=rate, start=start)
     landed_days = _landed_days(settings, path, seed=seed, rate=rate, start=start)
     workload = Workload(days=days, seed=seed, rate=rate, start=start)
+    truth_path(settings).parent.mkdir(parents=True, exist_ok=True)  # says where it all came from, should we be struck
     writer = SegmentWriter(settings.landing, segment_bytes=settings.segment_bytes, segment_age=settings.segment_age)
     by_kind: Counter[str] = Counter()
     lines: list[bytes] = []
