@@ -7,6 +7,7 @@ import gzip
 import http.client
 import itertools
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -408,10 +409,30 @@ def test_a_full_disk_is_507_and_loses_nothing(settings: Settings) -> None:
         disk.error = errno.EIO
         answer = up.post("/events", NOTE_LINE.replace(b"n1", b"n2"), LINES)
         assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        ill = up.ask("GET", "/health")
+        assert (ill.status, ill.json["ok"], "as told" in ill.json["problem"]) == (503, False, True)
         disk.error = None
         assert up.post("/events", NOTE_LINE.replace(b"n1", b"n2"), LINES).status == 200
+        well = up.ask("GET", "/health")
+        assert (well.status, well.json["ok"], well.json["problem"]) == (200, True, None)
         assert [note["event_id"] for note in up.landed("note")] == ["n1", "n2"]
         assert "oplake_refusals_total 4\n" in up.ask("GET", "/metrics").body.decode()
+
+
+def test_health_is_of_a_landing_that_cannot_be_written(settings: Settings, monkeypatch: Any) -> None:
+    """And a refusal tells of the disk for a minute: who sends to healthy receivers only would never try again."""
+    access, now = os.access, [NOON]
+    with receiving(settings, clock=lambda: now[0], disk=(disk := BrokenDisk())) as up:
+        # The gateway to the disk: root, who may run this, may write everywhere.
+        monkeypatch.setattr(os, "access", lambda path, mode: path != settings.home and access(path, mode))
+        found = up.ask("GET", "/health")
+        assert (found.status, found.json["problem"]) == (503, f"{settings.home} cannot be written")
+        monkeypatch.undo()
+        disk.error = errno.EROFS
+        assert up.post("/events", NOTE_LINE, LINES).status == 503
+        assert up.ask("GET", "/health").status == 503
+        now[0] += timedelta(minutes=1)
+        assert up.ask("GET", "/health").status == 200
 
 
 def _send_on(client: socket.socket, part: bytes, times: int) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import ParamSpec, TypeVar
 
@@ -28,6 +28,7 @@ THREADS = (
     32  # requests that are decoded or wait for the disk at a time; a commit of so many is still one of milliseconds
 )
 REMEMBERED = 10_000  # parts of batches whose time of receipt is remembered; clients try again within minutes
+REFUSED = timedelta(seconds=60)  # that a refusal tells of the disk; whoever sends to healthy ones only has to try again
 RETRY_SECONDS = 5  # after a disk refused; a client that knows better may come earlier
 
 P = ParamSpec("P")
@@ -59,6 +60,7 @@ class Door:
             clock=clock,
         )
         self._threads = ThreadPoolExecutor(THREADS, "landing")
+        self._refusal: tuple[datetime, str] | None = None  # the last one, unless something landed since
         self._received: OrderedDict[Hashable, datetime] = OrderedDict()
         self._lock = Lock()
 
@@ -75,12 +77,22 @@ class Door:
         try:
             self.writer.append([one.line for one in accepted])
         except DiskFull as error:
-            self.counts.refuse()
+            self._refuse(error)
             raise Refused(507, str(error), {"retry-after": str(RETRY_SECONDS)}) from error
         except LandingError as error:
-            self.counts.refuse()
+            self._refuse(error)
             raise busy(str(error), after_seconds=RETRY_SECONDS) from error
+        self._refusal = None
         self.counts.add(one.event for one in accepted)
+
+    def _refuse(self, error: LandingError) -> None:
+        self.counts.refuse()
+        self._refusal = self.clock(), str(error)
+
+    def refusal(self) -> str | None:
+        """Why the disk refused what was sent last, unless that was too long ago to say how it is now."""
+        last = self._refusal  # others land meanwhile
+        return last[1] if last is not None and self.clock() - last[0] < REFUSED else None
 
     def land_at(self, key: Hashable, make: Callable[[datetime], Sequence[Accepted]]) -> None:
         """Lands what `make` makes of the time at which it came in: now, or when the very same landed, if that is known.

@@ -30,10 +30,12 @@ _OTLP = {"application/x-protobuf": {"schema": {"type": "string", "format": "bina
 _MEANING_OF = {field.name: field.description for field in events.fields("op")}
 _STAMPS = {"received_at", "ts_suspect"}  # oplake's own; what a client says there is passed over
 
-_MEANINGS = {
+MEANINGS = {
     "400": "It cannot be read.",
     "401": "The token is missing or wrong.",
     "403": "Without a token: it comes from another machine's name, or from a web page.",
+    "404": "There is no such path.",
+    "405": "The path takes another method, which `Allow` names.",
     "408": "The body did not come in time.",
     "413": "It is too large: 64 MiB, unpacked too, and 100,000 events; send it in parts.",
     "415": "It is of another content type or content encoding than those told here.",
@@ -42,6 +44,8 @@ _MEANINGS = {
     "503": "It may be sent again, after `Retry-After`.",
     "507": "The disk is full; nothing of it was acknowledged, and it may be sent again.",
 }
+"""What each answer other than 200 means. 404 and 405 are answers to what the document does not have."""
+
 _OF_ALL = ("401", "403", "431", "500", "503")
 _OF_BODIES = ("400", "408", "413", "415", "507")
 
@@ -209,6 +213,7 @@ def _health() -> dict[str, Any]:
         "required": ["ok"],
         "properties": {
             "ok": _says("whether events can land", {"type": "boolean"}),
+            "problem": _says("why they cannot; null when they can", _TEXT),
             "version": _says("version of oplake", _STRING),
             "disk_free_bytes": _says("room on the disk of landing", _COUNT),
             "oldest_unsealed_at": _says("the first event that waits for its segment to be sealed", _MOMENT),
@@ -216,7 +221,8 @@ def _health() -> dict[str, Any]:
     }
     made = _get("Whether events can land; without the token only that", _json(well))
     made["security"] = [{}, {"token": []}]
-    made["responses"]["503"] = {"description": "The disk is nearly full, or too much is asked.", "content": _json({})}
+    ill = "Events cannot land, as `problem` says, or too much is asked."
+    made["responses"]["503"] = {"description": ill, "content": _json({})}
     del made["responses"]["401"]
     return made
 
@@ -335,4 +341,4 @@ def _post(
 
 
 def _errors(codes: tuple[str, ...]) -> dict[str, Any]:
-    return {code: {"description": _MEANINGS[code], "content": _json(_ERROR)} for code in codes}
+    return {code: {"description": MEANINGS[code], "content": _json(_ERROR)} for code in codes}

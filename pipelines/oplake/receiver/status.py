@@ -22,12 +22,24 @@ FREE_BYTES = 16 * 2**20  # with less the disk takes no large batch any more, and
 def health(door: Door) -> dict[str, Any]:
     """Whether events can land, and how long some have waited for their segment to be sealed; for a thread."""
     free = _free_bytes(door.settings.landing)
+    problem = _problem(door, free)
     return {
-        "ok": free >= FREE_BYTES,
+        "ok": problem is None,
+        "problem": problem,
         "version": __version__,
         "disk_free_bytes": free,
         "oldest_unsealed_at": oldest_unsealed(door.settings.landing),
     }
+
+
+def _problem(door: Door, free: int) -> str | None:
+    """Why events cannot land, as far as it can be seen without writing one."""
+    folder = _existing(door.settings.landing)
+    if free < FREE_BYTES:
+        return f"the disk of {folder} has {free:,} bytes left"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"{folder} cannot be written"
+    return door.refusal()
 
 
 def oldest_unsealed(landing: Path) -> datetime | None:
@@ -117,9 +129,14 @@ class _Page:
 
 def _free_bytes(folder: Path) -> int:
     """Room on the disk of a folder that need not exist yet."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
+    """A folder, or the one above it in which it would be made."""
     while not folder.exists():
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return folder
 
 
 def _resident_bytes() -> int:

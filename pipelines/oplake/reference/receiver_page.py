@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from oplake.receiver.openapi import document
+from oplake.receiver.openapi import MEANINGS, document
 from oplake.reference.markdown import GENERATED, anchor, table
 
 ABOUT = """# The receiver
@@ -36,7 +36,6 @@ def receiver_page() -> str:
         for path, methods in told["paths"].items()
         for method, request in methods.items()
     }
-    codes = {code: answer for request in requests.values() for code, answer in request["responses"].items()}
     parts = [
         GENERATED,
         ABOUT,
@@ -44,7 +43,7 @@ def receiver_page() -> str:
             ["request", "what for"], [[f"[`{name}`](#{anchor(name)})", it["summary"]] for name, it in requests.items()]
         ),
         'Other answers than 200 say why, as `{"error": ...}` or as told below.\n',
-        table(["answer", "when"], [[code, codes[code]["description"]] for code in sorted(codes) if code != "200"]),
+        table(["answer", "when"], [[code, meaning] for code, meaning in sorted(MEANINGS.items())]),
     ]
     for name, request in requests.items():
         parts += [f"## {name}\n", request.get("description", f"{request['summary']}.") + "\n"]
