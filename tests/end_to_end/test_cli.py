@@ -208,6 +208,16 @@ def test_the_demo_does_not_mix_with_other_events(call: Callable[..., Result], ho
     assert {path: path.stat().st_size for path in home.rglob("*")} == before
 
 
+def test_a_user_that_no_event_is_of_is_told_before_what_names_them(call: Callable[..., Result], home: Path) -> None:
+    """A misspelt id that is an ordinary word too would be taken out of everybody's texts."""
+    land(Settings(home=home), [event("note", "n", user_id="ann", note="nobody came")])
+    result = call("forget", "--user", "nobody", "--dry-run")
+    assert result.exit_code == 0
+    assert "No event is of a user 'nobody'" in result.stderr
+    assert "name them, and will not" in result.stdout
+    assert "No event is of" not in call("forget", "--user", "ann", "--dry-run").stderr
+
+
 def test_what_asks_nothing_does_nothing(call: Callable[..., Result], tmp_path: Path) -> None:
     """DuckDB would carry it out: COPY writes a file, and so does EXPLAIN ANALYZE of it."""
     target = tmp_path / "copied.csv"

@@ -403,6 +403,8 @@ def forget(
     if not theirs and not is_interrupted(home):
         remark(f"Nothing in {home.home} is theirs or names them.")
         return
+    if theirs and not (theirs.events or theirs.rows or is_interrupted(home)):
+        remark(f"No event is of a user {user!r}: is it misspelt? Events of others have the word in them.")
     if theirs:
         _tell_theirs(theirs)
     if dry_run:
