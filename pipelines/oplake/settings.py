@@ -5,11 +5,14 @@ Nothing else reads the environment. Code takes a `Settings` (or the one value it
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -22,6 +25,16 @@ BUDGET_SCOPES = ("total", "user", "project")
 """What a budget can be set for."""
 
 MOST_BUDGET_USD = 1_000_000_000  # what the column of a limit holds
+
+PREFIX = "OPLAKE_"
+"""What the names of all variables begin with."""
+
+NONE, DAY, LONGEST = timedelta(0), timedelta(days=1), timedelta(days=36_500)  # longer than that no clock goes back
+
+UNSAFE = frozenset("%=*?[\n")
+"""What the path of a lake must not contain: `oplake.lake.tables` says why."""
+
+_SIZE = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*([KMGT](i?B)?|%)", re.IGNORECASE)  # of memory, as DuckDB reads it; no 0
 
 
 def is_checkout() -> bool:
@@ -37,7 +50,7 @@ def default_home() -> Path:
 class Settings(BaseSettings):
     """Settings come from `OPLAKE_<NAME>` in the environment, else from the defaults below."""
 
-    model_config = SettingsConfigDict(env_prefix="OPLAKE_", extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
     home: Path = Field(default_factory=default_home, description="Folder that holds all state.")
     first_day: date = Field(
@@ -45,32 +58,41 @@ class Settings(BaseSettings):
         description="First daily partition (UTC). Earlier events are landed and ingested; models begin here.",
     )
     segment_bytes: int = Field(default=64 * 2**20, gt=0, description="Size at which a segment is sealed.")
-    segment_age: timedelta = Field(default=timedelta(days=1), description="Age at which a segment is sealed.")
+    segment_age: timedelta = Field(
+        default=timedelta(days=1), ge=NONE, le=LONGEST, description="Age at which a segment is sealed."
+    )
     ingest_bytes: int = Field(default=64 * 2**20, gt=0, description="Bytes of landing taken in per commit.")
     duckdb_memory: str = Field(default="2GB", description="Memory limit of a DuckDB computation.")
     duckdb_threads: int = Field(default=2, gt=0, description="Threads of a DuckDB computation.")
     vacuum_after: timedelta = Field(
-        default=timedelta(days=7), description="Files of older table versions are deleted; rounded up to whole hours."
+        default=timedelta(days=7),
+        ge=NONE,
+        le=LONGEST,
+        description="Files of older table versions are deleted; rounded up to whole hours.",
     )
     token: SecretStr | None = Field(
         default=None, description="What clients of `oplake serve` must send; needed on any address but loopback."
     )
     reports_kept: timedelta = Field(
         default=timedelta(days=90),
-        ge=timedelta(days=1),
+        ge=DAY,
+        le=LONGEST,
         description="Reports and evaluations that were written longer ago are removed. Plans, error analyses and "
         "wordings stay: other tables are made of them.",
     )
     notes_kept: timedelta | None = Field(
         default=None,
-        ge=timedelta(days=1),
+        ge=DAY,
+        le=LONGEST,
         description="Notes of older days are removed, from landing and its archive too; none: they are kept. What was "
         "made of them stays.",
     )
     operations_kept: timedelta | None = Field(
-        default=None, ge=timedelta(days=1), description="The same for operations, the events `op`."
+        default=None, ge=DAY, le=LONGEST, description="The same for operations, the events `op`."
     )
-    runs_kept: timedelta = Field(default=timedelta(days=30), description="Dagster runs older than this are purged.")
+    runs_kept: timedelta = Field(
+        default=timedelta(days=30), ge=NONE, le=LONGEST, description="Dagster runs older than this are purged."
+    )
 
     playbook_probation: int = Field(
         default=3,
@@ -144,11 +166,43 @@ class Settings(BaseSettings):
                 raise ValueError(f"{path} is no whole path; begin it with / or ~")
         return whole
 
-    budgets: dict[str, Decimal] = Field(
+    @field_validator("duckdb_memory")
+    @classmethod
+    def _as_size(cls, given: str) -> str:
+        """What DuckDB would refuse only once a connection is made, in words of its own."""
+        if not _SIZE.fullmatch(given.strip()):
+            raise ValueError("that is no size of memory; write one such as 2GB or 512MiB")
+        return given
+
+    @field_validator("llm_url", "llm_fallback_url")
+    @classmethod
+    def _as_url(cls, given: str | None) -> str | None:
+        """A server that cannot be asked is told here, not when the first report is due."""
+        try:
+            parts = urlsplit(given or "http://none")
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("that is no address of a server; write one such as https://api.example.com/v1")
+        return given
+
+    budgets: Annotated[dict[str, Decimal], NoDecode] = Field(
         default_factory=dict,
         description='What may be spent in a day, in US dollars, as JSON: `{"total": 50, "user": 5, "user:ann": 20, '
         '"project": 10}`. `user` and `project` are for each that has no limit of its own.',
     )
+
+    @field_validator("budgets", mode="before")
+    @classmethod
+    def _as_object(cls, given: Any) -> Any:
+        """JSON, read here so that what is none is told as every other wrong setting is."""
+        try:
+            found = json.loads(given, parse_float=Decimal) if isinstance(given, str) else given
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ValueError('that is no JSON object; write one such as {"total": 50, "user": 5}')
+        return found
 
     @field_validator("budgets")
     @classmethod
@@ -190,6 +244,11 @@ class Settings(BaseSettings):
         home = home.expanduser()
         if home.exists() and not home.is_dir():
             raise ValueError("it is a file, not a folder")
+        if bad := sorted(UNSAFE & set(str(home.absolute()))):
+            raise ValueError(
+                f"no lake can live in {home.absolute()}, as the path contains {' '.join(map(repr, bad))}; "
+                f"choose a folder such as {Path.home() / 'oplake'}"
+            )
         return home
 
     @property

@@ -5,10 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
 from pydantic import ValidationError
 
-from oplake.settings import Settings, default_home
+from oplake.environment import misspelt
+from oplake.lake.errors import LakeError
+from oplake.lake.tables import Lake
+from oplake.settings import UNSAFE, Settings, default_home
 
 
 @pytest.mark.parametrize(
@@ -38,3 +42,28 @@ def test_a_file_is_no_home(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValidationError, match="is a file, not a folder"):
         Settings(home=tmp_path / "file")
+
+
+@pytest.mark.parametrize("character", sorted(UNSAFE - {"\n"}))
+def test_a_home_in_which_no_lake_can_be_is_refused_before_anything_lands(tmp_path: Path, character: str) -> None:
+    """`simulate` landed there, and every run, question and examination of it failed."""
+    with pytest.raises(ValidationError, match="no lake can live in"):
+        Settings(home=tmp_path / f"a{character}b")
+    with pytest.raises(LakeError, match="must not contain"):
+        Lake(tmp_path / f"a{character}b")
+
+
+@pytest.mark.parametrize("written", ["2GB", "512 MiB", "1.5gb", "80%", "2T"])
+def test_sizes_of_memory_are_those_of_duckdb(written: str) -> None:
+    assert Settings(duckdb_memory=written).duckdb_memory == written
+    duckdb.connect(config={"memory_limit": written, "threads": 1}).close()
+
+
+def test_a_misspelt_variable_is_known_for_what_was_meant() -> None:
+    """OPLAKE_LLM_DAY_USB would be a limit that nothing is held against."""
+    environment = {"OPLAKE_HOEM": "/x", "OPLAKE_LLM_DAY_USB": "5", "OPLAKE_XYZZY": "1", "OPLAKE_HOME": "", "HOME": "/"}
+    assert list(misspelt(environment)) == [
+        ("OPLAKE_HOEM", "OPLAKE_HOME"),
+        ("OPLAKE_LLM_DAY_USB", "OPLAKE_LLM_DAY_USD"),
+        ("OPLAKE_XYZZY", None),
+    ]

@@ -10,6 +10,7 @@ import errno
 import inspect
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -152,21 +153,25 @@ def settings() -> Settings:
     """
     from pydantic import ValidationError
 
+    from oplake.environment import misspelt, what_is_wrong
     from oplake.settings import Settings
 
+    _warn_of(tuple(misspelt(os.environ)))
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(
-            f"OPLAKE_{str(e['loc'][0]).upper()}{_within(e['loc'][1:])}={e['input']!r}: {e['msg']}"
-            for e in error.errors()
-        )
+        wrong = what_is_wrong(error, os.environ)
         raise CommandError(f"a setting is wrong: {wrong}. docs/settings.md lists what each setting takes") from error
 
 
-def _within(keys: tuple[int | str, ...]) -> str:
-    """Where in a setting that is an object: `[user]`."""
-    return "".join(f"[{key}]" for key in keys)
+@cache
+def _warn_of(variables: tuple[tuple[str, str | None], ...]) -> None:
+    """Say once what is set in vain: a limit whose name is misspelt limits nothing."""
+    from oplake.cli.terminal import remark
+
+    for variable, meant in variables:
+        instead = f"did you mean {meant}?" if meant else "docs/settings.md lists those that there are"
+        remark(f"Warning: {variable} is no setting and has no effect; {instead}")
 
 
 def _print_version(is_asked: bool) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import os
-from datetime import date, timedelta
-from typing import Any
 
+from oplake.environment import as_variable
 from oplake.reference.markdown import GENERATED, table
 from oplake.settings import Settings
 
@@ -17,7 +15,7 @@ def settings_page() -> str:
     rows = []
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        told = f"`{_as_variable(default)}`" if default not in (None, (), {}) else "none"
+        told = f"`{as_variable(default)}`" if default not in (None, (), {}) else "none"
         value = "`data/` of the checkout, else `~/.oplake`" if name == "home" else told
         rows.append([f"`OPLAKE_{name.upper()}`", value, field.description or ""])
     folders = [
@@ -35,14 +33,3 @@ def settings_page() -> str:
             table(["path", "what"], folders),
         ]
     )
-
-
-def _as_variable(value: Any) -> str:
-    """A default as one would write it in the environment."""
-    if isinstance(value, timedelta):
-        hours, rest = divmod(value.seconds, 3600)
-        clock = "".join(f"{n}{unit}" for n, unit in ((hours, "H"), (rest // 60, "M")) if n)
-        return "P" + (f"{value.days}D" if value.days else "") + (f"T{clock}" if clock else "")
-    if isinstance(value, tuple):
-        return os.pathsep.join(value)
-    return value.isoformat() if isinstance(value, date) else str(value)
