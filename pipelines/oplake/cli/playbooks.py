@@ -9,7 +9,7 @@ import typer
 
 from oplake.cli.app import LOOK, app, command, settings
 from oplake.cli.errors import CommandError
-from oplake.cli.terminal import busy, counted, print_table, remark
+from oplake.cli.terminal import busy, counted, is_terminal, print_table, remark
 from oplake.playbook.formats import Form
 
 if TYPE_CHECKING:
@@ -106,22 +106,26 @@ def _list(book: list[Shown]) -> None:
     if not book:
         remark("There is no entry yet: they come of repeated successes, of errors and of corrections.")
         return
-    print_table(
-        ["class", "entry", "status", "says", "effect", "shown", "withheld"],
-        [
-            (
-                each.entry.task_class,
-                each.entry.entry_id,
-                each.entry.status,
-                _cut(each.line),
-                effect.in_short(each),
-                each.entry.exposures,
-                each.entry.controls,
-            )
-            for each in book
-        ],
-        whole=("entry", "effect"),
-    )
+    rows = [
+        (
+            each.entry.task_class,
+            each.entry.entry_id,
+            each.entry.status,
+            _cut(each.line),
+            effect.in_short(each),
+            each.entry.exposures,
+            each.entry.controls,
+        )
+        for each in book
+    ]
+    if is_terminal():  # where names side by side would leave no room for what an entry says
+        print_table(
+            ["class and entry", "says", "effect", "shown", "withheld"],
+            [(f"{class_}\n{entry}\n{status}", *rest) for class_, entry, status, *rest in rows],
+            whole=("class and entry", "effect"),
+        )
+    else:
+        print_table(["class", "entry", "status", "says", "effect", "shown", "withheld"], rows)
     remark(
         "Effects are points of success with their 95 % intervals. --html FILE has evidence and history, too; "
         "--evidence ENTRY shows the events that one rests on."

@@ -140,16 +140,26 @@ def tables(
     if not summaries and not broken:
         remark(f"There is no table in {home.lake} yet. `oplake demo` or `oplake run` makes them.")
         return
-    print_table(
-        ["table", "rows", "first day", "last day", "a row is"],
-        [
-            (each.name, each.row_count, each.first_day, each.last_day, each.spec.description.partition("\n")[0])
-            for each in summaries
-        ],
-    )
+    heading = ["table", "rows", "first day", "last day", "a row is"]
+    rows = [
+        (each.name, each.row_count, each.first_day, each.last_day, _first_line(each.spec.description))
+        for each in summaries
+    ]
+    if is_terminal():  # where days side by side would leave no room for what a row is
+        print_table(
+            ["table", "rows", "days", "a row is"],
+            [(name, count, f"{first}\n{last}" if first else None, what) for name, count, first, last, what in rows],
+            whole=["table"],
+        )
+    else:
+        print_table(heading, rows)
     remark("`oplake tables NAME` explains the columns.")
     if broken:
         raise CommandError("\n  ".join(["not all can be read:", *map(str, broken.values())]))
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 def _describe(table: TableSummary) -> None:
@@ -326,13 +336,13 @@ def eval_blame(
         _check_made(connection, "attribution.blame_trials", "attribution.estimate_floors")
         found = blame_eval.evaluate(connection)
     if found.results:
-        print_table(blame_eval.RESULT_COLUMNS, blame_eval.result_rows(found), whole=("top-1",))
+        print_table(blame_eval.RESULT_COLUMNS, blame_eval.result_rows(found), whole=("class", "method"))
     else:
         remark("There are no labels: no observation of type blame_label names a step of a failure.")
     if found.unused_labels:
         remark(blame_eval.unused_remark(found))
     if found.floors:
-        print_table(blame_eval.FLOOR_COLUMNS, blame_eval.floor_rows(found))
+        print_table(blame_eval.FLOOR_COLUMNS, blame_eval.floor_rows(found), whole=("estimate", "class", "verdict"))
     if output is not None:
         output.write_text(blame_eval.page(found), encoding="utf-8")
         remark(f"Wrote {output}")

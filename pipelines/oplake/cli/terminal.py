@@ -9,9 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -36,6 +39,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE_WIDTH = 80  # of prose where there is no terminal to ask
+CELL_FRAME = 3  # columns of a terminal that a table puts around each of its own
+NAME_CHARS, WORD_CHARS = 40, 16  # an id is not folded, nor what is shorter; other words are, from this length on
+LABELS = re.compile(
+    r"(?<![a-z])(byte|code|hash|id|index|line|offset|pid|port|position|seed|version|year)(?![a-z])", re.IGNORECASE
+)
+"""In the name of a column: its integers tell things apart, and are no counts, whose thousands are set apart."""
 UNBOUNDED_WIDTH = 10_000  # columns of a piped table: nothing that somebody may search for is cut off
 
 
@@ -120,26 +129,93 @@ def is_terminal() -> bool:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: Collection[str] = ()) -> None:
-    """Print rows as a table; numbers stand right. On a terminal columns are folded to fit, but for the `whole` ones."""
+    """Print rows as a table; numbers stand right.
+
+    On a terminal columns are folded to fit, but for those that are names or numbers, and for the `whole` ones; where
+    that leaves too little room each row is printed as a block, a line for each of its columns.
+    """
     rows = [tuple(row) for row in rows]
+    fields = [_Field.of(name, [row[index] for row in rows], name in whole) for index, name in enumerate(columns)]
+    widths: Sequence[int | None] | None = [None] * len(fields)
+    if is_terminal():
+        room = console().width - len(fields) * CELL_FRAME - 1
+        widths = _fitted([each.width for each in fields], [each.least_width for each in fields], room)
+    if widths is None:
+        _print_records(fields)
+        return
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    for index, name in enumerate(columns):
-        values = [row[index] for row in rows if row[index] is not None]
-        is_number = bool(values) and all(
-            isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in values
-        )
+    for field, width in zip(fields, widths, strict=True):
         table.add_column(
-            name,
-            justify="right" if is_number else "left",
+            Text(field.name),
+            justify="right" if field.is_number else "left",
             overflow="fold",
-            no_wrap=name in whole,
-            min_width=max((len(line) for value in values for line in _shown(value).splitlines()), default=0)
-            if name in whole
-            else None,
+            no_wrap=width is None and field.name in whole,
+            width=width,
         )
-    for row in rows:
-        table.add_row(*[Text(_shown(value)) for value in row])
+    for cells in zip(*(each.cells for each in fields), strict=True):
+        table.add_row(*map(Text, cells))
     console().print(table)
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A column as it is shown."""
+
+    name: str
+    cells: list[str]
+    is_number: bool
+    is_whole: bool
+
+    @classmethod
+    def of(cls, name: str, values: Sequence[Any], is_whole: bool) -> _Field:
+        """How values are shown; what has no space in it, is a name or a number and stays whole."""
+        there = [value for value in values if value is not None]
+        is_number = bool(there) and all(isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in there)
+        is_label = LABELS.search(name) is not None
+        cells = [str(v) if is_label and isinstance(v, int) and is_number else _shown(v) for v in values]
+        is_name = all(cell_len(cell) <= NAME_CHARS and not re.search(r"\s", cell) for cell in cells)
+        is_moment = bool(there) and all(isinstance(value, datetime) for value in there)
+        return cls(name, cells, is_number, is_whole or is_name or is_moment)
+
+    @property
+    def width(self) -> int:
+        """Cells that all of it takes side by side."""
+        return max(_widest(self.cells), cell_len(self.name))
+
+    @property
+    def least_width(self) -> int:
+        """Cells below which it cannot be read."""
+        heading = _widest(self.name.split())
+        if self.is_whole:
+            return max(_widest(self.cells), heading)
+        return max(min(_widest(word for cell in self.cells for word in cell.split()), WORD_CHARS), heading)
+
+
+def _widest(texts: Iterable[str]) -> int:
+    return max((cell_len(line) for text in texts for line in text.splitlines()), default=0)
+
+
+def _fitted(widths: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
+    """The widths of columns in this room, which is shared where there is not enough; None if it cannot be done."""
+    fitted, left = list(least), room - sum(least)
+    if left < 0:
+        return None
+    while left and (short := [index for index, width in enumerate(fitted) if width < widths[index]]):
+        fitted[min(short, key=fitted.__getitem__)] += 1
+        left -= 1
+    return fitted
+
+
+def _print_records(fields: Sequence[_Field]) -> None:
+    """A block for each row, a line for each column."""
+    heading = max(cell_len(field.name) for field in fields)
+    for number, cells in enumerate(zip(*(each.cells for each in fields), strict=True), 1):
+        block = Table.grid(padding=(0, 2))
+        block.add_column(style="bold", min_width=min(heading, console().width // 2), overflow="fold")
+        block.add_column(overflow="fold")
+        for field, cell in zip(fields, cells, strict=True):
+            block.add_row(Text(field.name), Text(cell))
+        console().print(Text(f"─── row {number} ───", "dim"), block)
 
 
 def _shown(value: Any) -> str:
@@ -147,7 +223,11 @@ def _shown(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return f"{value:,}"
     if isinstance(value, float | Decimal):
+        if not value:  # which a decimal would show with the exponent of its type, as 0e-9
+            return "0"
         shown = f"{value:,.4f}".rstrip("0").rstrip(".")
         return shown if shown not in {"0", "-0"} else f"{value:.4g}"
     return str(value)
