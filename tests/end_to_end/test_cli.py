@@ -252,6 +252,26 @@ def test_every_kind_of_question_is_answered(call: Callable[..., Result], query: 
     assert result.stdout
 
 
+def test_show_tables_shows_those_of_every_schema(call: Callable[..., Result], home: Path) -> None:
+    """DuckDB shows those of the schema main, which holds none; and our own message says to ask SHOW."""
+    Lake(home / "lake").create(LANDED["reject"])
+    for query in ("SHOW TABLES", "-- all\nshow tables;"):
+        assert call("sql", "-f", "csv", "--", query).stdout == "table\nlanded.rejects\n", query
+
+
+def test_a_question_to_an_empty_lake_says_what_fills_it(call: Callable[..., Result], home: Path) -> None:
+    assert "`oplake run` makes those of what has landed" in call("sql", "SELECT * FROM landed.steps").stderr
+    Lake(home / "lake").create(LANDED["reject"])
+    assert "oplake run" not in call("sql", "SELECT * FROM landed.steps").stderr
+
+
+def test_too_little_memory_names_its_setting(call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPLAKE_DUCKDB_MEMORY", "20MB")
+    result = call("sql", "SELECT list(range) FROM range(100000000)")
+    assert result.exit_code == 1
+    assert "OPLAKE_DUCKDB_MEMORY, such as 8GB; it is 20MB now" in result.stderr
+
+
 def test_intervals_come_as_text_in_every_format(call: Callable[..., Result], tmp_path: Path) -> None:
     """Arrow's own are (months, days, nanoseconds), and Parquet has no place for them."""
     query = "SELECT INTERVAL '14 months' AS a, [INTERVAL '90 seconds'] AS b"

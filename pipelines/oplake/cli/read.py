@@ -33,10 +33,15 @@ if TYPE_CHECKING:
 
     from oplake.lake.catalog import TableSummary
     from oplake.lake.rejects import RejectedLine
+    from oplake.settings import Settings
 
 RAW_SHOWN = 40  # bytes of a reject in the list; enough to recognise it by
 PLACE_SHOWN, REASON_SHOWN = 36, 72  # characters on a terminal: the width of an id, and two lines beside it
 EXPLAIN = re.compile(r"EXPLAIN\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)  # what precedes that which is explained
+SHOW_TABLES = re.compile(r"SHOW\s+TABLES\s*;?", re.IGNORECASE)  # DuckDB says those of one schema, which has none
+TABLES_SHOWN = """
+    SELECT schema_name || '.' || view_name AS "table" FROM duckdb_views() WHERE NOT internal ORDER BY ALL
+"""
 TABLE_ROWS = 100  # more than a screen holds; a table is for reading
 
 OutputOption = Annotated[
@@ -69,15 +74,32 @@ def _ask(query: str, kind: Format | None, output: Path | None, *, rows: int, as_
     from oplake.lake.catalog import connect
     from oplake.lake.interrupts import breakable
 
-    with connect(settings(), as_of=as_of) as connection, breakable(connection):
+    home = settings()
+    with connect(home, as_of=as_of) as connection, breakable(connection):
         try:
-            _check_question(duckdb.extract_statements(query))
+            statements = duckdb.extract_statements(query)
+            _check_question(statements)
+            if SHOW_TABLES.fullmatch(statements[0].query.strip()):
+                query = TABLES_SHOWN
             result = _without_intervals(connection, connection.sql(query))
             reader = result.to_arrow_reader()
             nested = [name for name, type_ in zip(result.columns, result.types, strict=True) if str(type_) == "JSON"]
             write_result(reader, kind, output, rows=rows, json_columns=nested)
         except duckdb.Error as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(f"{error}{_advice(error, home)}") from error
+
+
+def _advice(error: duckdb.Error, home: Settings) -> str:
+    """What DuckDB cannot know: that no table is there yet, and by which variable its memory is set here."""
+    import duckdb
+
+    from oplake.lake.tables import Lake
+
+    if isinstance(error, duckdb.CatalogException) and not Lake(home.lake).names():
+        return f"\nThere is no table in {home.lake} yet: `oplake run` makes those of what has landed"
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f"\nHere the limit is set by OPLAKE_DUCKDB_MEMORY, such as 8GB; it is {home.duckdb_memory} now"
+    return ""
 
 
 def _check_question(statements: Sequence[duckdb.Statement]) -> None:
