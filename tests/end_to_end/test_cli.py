@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import typer
 from rich.console import Console
 from tests.landed_events import event, land
 from typer.testing import CliRunner, Result
@@ -355,6 +356,15 @@ def test_rejects_fit_on_a_terminal(
     assert len(lines) == 4  # two of them are the heading
     assert identity in lines[2]
     assert "there is no kind 'stepp'" in lines[2]
+
+
+def test_help_has_defaults_in_words_and_paragraphs_of_one_line(call: Callable[..., Result]) -> None:
+    """Where typer escapes markup it was shown as it is written; and a line break in a paragraph breaks it twice."""
+    for arguments in (["ui"], ["playbooks"], ["import", "reflexion"]):
+        assert "[dim]" not in call(*arguments, "--help").stdout
+    assert "3000" in call("ui", "--help").stdout
+    command = typer.main.get_command(assembled()).commands["sql"]  # type: ignore[attr-defined]
+    assert command.help.count("\n") == 2
 
 
 def test_home_option_stands_for_the_variable(call: Callable[..., Result], tmp_path: Path) -> None:

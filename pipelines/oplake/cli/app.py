@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import inspect
 import os
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -105,7 +106,7 @@ def _shared(
         inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=DEBUG),
     ]
     parameters = [*more, *(_parameters(function) if own is None else own), *common]
-    run.__doc__ = function.__doc__
+    run.__doc__ = unwrapped(function.__doc__ or "")
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
     run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
     return run
@@ -119,6 +120,11 @@ def _run(function: Callable[..., None], arguments: dict[str, Any], is_interrupte
         if is_interrupted():
             raise KeyboardInterrupt from error
         raise
+
+
+def unwrapped(text: str) -> str:
+    """A text whose paragraphs are a line each, so that whatever shows it breaks them at its own width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text.strip()))
 
 
 def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:

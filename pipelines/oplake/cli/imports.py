@@ -150,14 +150,14 @@ def import_reflexion(
     ] = FIRST_DAY,
     domain: Annotated[str, typer.Option(help="Class of the task.")] = "alfworld",
     agent: Annotated[
-        str | None, typer.Option(help="Who acted. [dim]react+reflexion; react without memory[/]", show_default=False)
+        str | None, typer.Option(help="Who acted.", show_default="react+reflexion; react without memory")
     ] = None,
     memory: Annotated[
         bool | None,
         typer.Option(
             "--memory/--no-memory",
-            help="Whether the agent was shown what it wrote. [dim]no, if the folder's name begins with base[/]",
-            show_default=False,
+            help="Whether the agent was shown what it wrote.",
+            show_default="no, if the folder's name begins with base",
         ),
     ] = None,
 ) -> None:

@@ -66,8 +66,8 @@ def playbooks(
         typer.Option(
             "--format",
             "-f",
-            help="What to export: Markdown, JSON, or folders of Agent Skills. [dim]md[/]",
-            show_default=False,
+            help="What to export: Markdown, JSON, or folders of Agent Skills.",
+            show_default="md",
         ),
     ] = None,
     evidence: Annotated[str | None, typer.Option(help="Show the events that this entry rests on.")] = None,

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oplake.cli.app import KEEP, LOOK, app, command, default_command, eval_app, export_app, rejects_app, settings
+from oplake.cli.app import (
+    KEEP,
+    LOOK,
+    app,
+    command,
+    default_command,
+    eval_app,
+    export_app,
+    rejects_app,
+    settings,
+    unwrapped,
+)
 from oplake.cli.errors import CommandError
 from oplake.cli.terminal import (
     ExportFormat,
@@ -189,7 +200,7 @@ def _describe(table: TableSummary) -> None:
 
     out, spec = console(), table.spec
     out.print(spec.name, style="bold", highlight=False)
-    out.print(spec.description, markup=False, highlight=False)
+    out.print(unwrapped(spec.description), markup=False, highlight=False)
     days = f"{table.first_day} to {table.last_day}, by day (UTC)" if table.first_day else "no days"
     size = f"{table.row_count:,} rows, {days}; version {table.version} of {table.updated_at:%Y-%m-%d %H:%M} UTC."
     out.print(f"\nGrain: {', '.join(spec.grain)}. {size}\n", markup=False, highlight=False)

@@ -224,7 +224,7 @@ def _of_ingest(took: IngestReport) -> str:
 @command(app, "ui", panel=COMPUTE)
 def ui(
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Where to listen on loopback. [dim]3000[/]")
+        int | None, typer.Option(min=1, max=65535, show_default="3000", help="Where to listen on loopback.")
     ] = None,
 ) -> None:
     """Open Dagster's UI and start its daemon, on loopback: runs, lineage, checks, schedules."""

@@ -54,10 +54,13 @@ def _parameter(parameter: Any) -> list[str]:
         name = parameter.metavar or str(parameter.name).upper()
     else:
         name = ", ".join([*parameter.opts, *parameter.secondary_opts])
-    return [f"`{name}`", "required" if parameter.required else _default(parameter.default), parameter.help or ""]
+    return [f"`{name}`", "required" if parameter.required else _default(parameter), parameter.help or ""]
 
 
-def _default(value: Any) -> str:
+def _default(parameter: Any) -> str:
+    value, told = parameter.default, parameter.show_default
+    if value is None and isinstance(told, str):  # what stands for it is not known until the command is called
+        return told if " " in told else f"`{told}`"
     if value in (None, False, ()) or callable(value):
         return ""
     return f"`{value.date() if isinstance(value, datetime) else getattr(value, 'value', value)}`"
