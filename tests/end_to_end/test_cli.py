@@ -358,6 +358,24 @@ def test_rejects_fit_on_a_terminal(
     assert "there is no kind 'stepp'" in lines[2]
 
 
+def test_rejects_are_listed_up_to_a_limit_and_a_row_each(call: Callable[..., Result], settings: Settings) -> None:
+    """A wrong import has thousands; and a line break among the bytes took its row apart."""
+    now = datetime.now(UTC)
+    with closing(SegmentWriter(settings.landing)) as writer:
+        for n in range(4):
+            raw = f"{{\n{n}".encode()
+            writer.append([reject(raw, reason=f"why {n}", origin="o", line=n + 1, byte_offset=n, received_at=now).line])
+    ingest(settings, now=now)
+    listed = call("rejects", "--limit", 2)
+    assert re.findall(r"why \d", listed.stdout) == ["why 2", "why 3"]
+    assert len([line for line in listed.stdout.splitlines() if line.strip()]) == 4  # two of them are the heading
+    assert r"{\n3" in listed.stdout
+    assert "There are 2 more, of before; --limit 0 lists all." in listed.stderr
+    every = call("rejects", "--limit", 0)
+    assert every.stdout.count("why") == 4
+    assert "more, of before" not in every.stderr
+
+
 def test_help_has_defaults_in_words_and_paragraphs_of_one_line(call: Callable[..., Result]) -> None:
     """Where typer escapes markup it was shown as it is written; and a line break in a paragraph breaks it twice."""
     for arguments in (["ui"], ["playbooks"], ["import", "reflexion"]):

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from oplake.settings import Settings
 
 RAW_SHOWN = 40  # bytes of a reject in the list; enough to recognise it by
+REJECTS = 50  # in the list; a wrong import has thousands, all of the same kind
 PLACE_SHOWN, REASON_SHOWN = 36, 72  # characters on a terminal: the width of an id, and two lines beside it
 EXPLAIN = re.compile(r"EXPLAIN\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)  # what precedes that which is explained
 SHOW_TABLES = re.compile(r"SHOW\s+TABLES\s*;?", re.IGNORECASE)  # DuckDB says those of one schema, which has none
@@ -263,6 +264,7 @@ def rejects(
     reason: Annotated[str | None, typer.Option(help="Only those whose reason has this in it.")] = None,
     origin: Annotated[str | None, typer.Option(help="Only those of this segment, file or door.")] = None,
     is_open: Annotated[bool, typer.Option("--open", help="Only those not taken in again yet.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="List no more than the latest so many; 0 lists all.")] = REJECTS,
 ) -> None:
     """List the lines that could not be used: where they stood, and why. `landed.rejects` has their bytes."""
     from oplake.lake.rejects import list_rejects
@@ -272,6 +274,9 @@ def rejects(
     if not found:
         remark("There are none.")
         return
+    origins = [each.origin for each in found]
+    earlier = len(found) - limit if limit else 0
+    found = found[-limit:]
     if is_terminal():  # which has no room for all of it; a pipe gets it
         rows = [
             (f"{each.event_id}\n{_cut(_place(each), PLACE_SHOWN)}", _cut(each.reason, REASON_SHOWN)) for each in found
@@ -287,17 +292,24 @@ def rejects(
                     each.origin,
                     each.line,
                     each.byte_offset,
-                    each.reason,
-                    each.raw[:RAW_SHOWN].decode(errors="backslashreplace"),
+                    _one_line(each.reason),
+                    _one_line(each.raw[:RAW_SHOWN].decode(errors="backslashreplace")),
                     each.is_open,
                 )
                 for each in found
             ],
         )
-    if any(not is_of_file(each.origin) for each in found):
+    if earlier > 0:
+        remark(f"There {'is' if earlier == 1 else 'are'} {earlier:,} more, of before; --limit 0 lists all.")
+    if not all(map(is_of_file, origins)):
         remark("After a fix: oplake rejects replay, then oplake run.")
-    if any(is_of_file(each.origin) for each in found):
+    if any(map(is_of_file, origins)):
         remark("What came from a file is not replayed: import it again with other options, or corrected on its own.")
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks and other characters that would take its row apart."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _place(reject: RejectedLine) -> str:
