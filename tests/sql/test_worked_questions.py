@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import pytest
 from tests.sql.tiny_lake import DAY, PROJECT_MODELS, TinyLake, at, begun, step
 from tests.written_rows import NAMED, example_rows
@@ -63,6 +64,21 @@ def test_orphans_are_found(models: Models) -> None:
     tiny.build()
     (query,) = (query for query in QUERIES if query.name == "orphan_steps")
     assert {row["action_id"]: row["steps"] for row in tiny.ask(query.sql)} == {"a": 1, "ghost": 1}
+
+
+def test_what_says_what_it_was_charged_needs_no_price() -> None:
+    """The embedded author charges 0 and has no price: who looked for prices to write down found it first."""
+    (query,) = (query for query in QUERIES if query.name == "unpriced_models")
+    with duckdb.connect() as connection:
+        connection.execute("""
+            CREATE SCHEMA sessions;
+            CREATE TABLE sessions.turns AS
+            SELECT provider, model, true AS is_unpriced, cost_usd, 1 AS input_tokens, 1 AS output_tokens,
+                current_date AS day
+            FROM (VALUES ('oplake', 'extractive', 0), ('p', 'm', NULL)) AS turns (provider, model, cost_usd)
+        """)
+        rows = connection.execute(query.sql).fetchall()
+    assert [row[:3] for row in rows] == [("p", "m", 1)]
 
 
 def _cell(value: Any) -> str:
