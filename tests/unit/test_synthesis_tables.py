@@ -387,6 +387,7 @@ def test_of_a_failure_400_characters_are_shown_and_no_half_number(tiny: TinyLake
     build(tiny, *MODELS)
     (one,) = subjects(tiny, ANALYSES).values()
     assert one.facts["failures"][0]["text"] == "[ask] " + "x" * 390 + "…"
+    assert one.plain["cause"].startswith("1 failure of ask says “")
 
 
 def test_calls_of_tools_show_their_arguments(tiny: TinyLake) -> None:

@@ -360,8 +360,9 @@ def upkeep() -> None:
         with open_instance(home) as instance:
             purged = purge(instance, before=now() - home.runs_kept)
     remark(
-        f"Archived {len(report.archived)} segments, put the files of {sum(report.compacted.values())} days together, "
-        f"deleted {sum(report.vacuumed.values())} files of old versions and {purged} runs of Dagster."
+        f"Archived {counted(len(report.archived), 'segment')}, put the files of "
+        f"{counted(sum(report.compacted.values()), 'day')} together, deleted "
+        f"{counted(sum(report.vacuumed.values()), 'file')} of old versions and {counted(purged, 'run')} of Dagster."
     )
     for table, count in report.expired.items():
         remark(f"Removed {counted(count, 'row')} of {table}, not kept any longer.")

@@ -179,7 +179,8 @@ def _subject(
             ],
         },
         plain={
-            "cause": f"{pattern['failure_count']} failures of {places} say “{pattern['template']}” [e1].",
+            "cause": f"1 failure of {places} says “{pattern['template']}” [e1]." if pattern["failure_count"] == 1
+            else f"{pattern['failure_count']} failures of {places} say “{pattern['template']}” [e1].",
             "approach": f"Advice that was followed by a success: {advice} [{worked}]" if worked
             else f"Nothing that was tried is known to help; look at the latest failures of {places} first [f1].",
             "belongs_in_playbook": is_repeated or is_gap,
