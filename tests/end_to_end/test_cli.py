@@ -318,6 +318,28 @@ def test_an_import_of_nothing_usable_fails(call: Callable[..., Result], tmp_path
     assert "replay" not in result.stderr  # which knows neither the map nor the place
 
 
+def test_an_import_of_nothing_says_so(call: Callable[..., Result], tmp_path: Path) -> None:
+    """An empty export of a quiet day is no failure, but nothing is to be run after it either."""
+    lines, runs = tmp_path / "empty.jsonl", tmp_path / "empty.json"
+    lines.touch()
+    runs.write_text("[]")
+    for arguments in (["jsonl", lines], ["tau-bench", runs]):
+        result = call("import", *arguments)
+        assert (result.exit_code, result.stdout) == (0, ""), result.output
+        assert f"{arguments[1]} holds nothing to bring in." in result.stderr
+        assert "Next" not in result.stderr
+
+
+def test_an_import_promises_no_more_than_was_read(call: Callable[..., Result], tmp_path: Path) -> None:
+    """ "Landed 1 event" of a file that adds nothing was taken for a second copy of it."""
+    path = tmp_path / "notes.jsonl"
+    path.write_text('{"kind": "note", "ts": "2026-01-05T00:00:00Z", "user_id": "u", "note": "n"}\n')
+    for _ in range(2):
+        said = call("import", "jsonl", path).stderr
+        assert "Read 1 event: 1 note." in said
+        assert "What is there already adds nothing" in said
+
+
 def test_an_import_tells_of_days_that_no_model_is_made_for(call: Callable[..., Result], tmp_path: Path) -> None:
     path = tmp_path / "notes.jsonl"
     path.write_text(

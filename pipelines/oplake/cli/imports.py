@@ -221,8 +221,11 @@ def _tell(home: Settings, path: Path, imported: Imported, *, has_ids: bool = Fal
     Raises:
         CommandError: That is nothing, or not the whole file.
     """
+    if not (imported.taken or imported.rejected or imported.breaks_off):
+        remark(f"{path} holds nothing to bring in.")
+        return
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in imported.by_kind.items())
-    remark(f"Landed {counted(imported.taken, 'event')}" + (f": {kinds}." if kinds else "."))
+    remark(f"Read {counted(imported.taken, 'event')}" + (f": {kinds}." if kinds else "."))
     for refused in imported.first_rejects:
         place = refused.place
         file = place.file if path.is_dir() else path
@@ -248,6 +251,6 @@ def _tell(home: Settings, path: Path, imported: Imported, *, has_ids: bool = Fal
     if imported.rejected and not imported.taken:
         raise CommandError(f"nothing in {path} could be used; above is why")
     remark(
-        "Next: oplake run. It says how many of them came repeatedly, and counts what came before with another content "
-        "among the lines that could not be used."
+        "Next: oplake run. What is there already adds nothing: it says how many came repeatedly, and counts what came "
+        "before with another content among the lines that could not be used."
     )
