@@ -32,7 +32,7 @@ def prepare(settings: Settings) -> Path:
     home = settings.dagster_home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     text = "# Written by oplake from its own dagster.yaml; changes made here are lost.\n" + _BASE_DIR.sub(
-        lambda match: match[1] + json.dumps(str(home)), _template()
+        lambda match: match[1] + json.dumps(str(home), ensure_ascii=False), _template()
     )
     target = home / CONFIG
     if not target.exists() or target.read_text(encoding="utf-8") != text:
