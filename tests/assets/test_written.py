@@ -39,6 +39,7 @@ from oplake.lake.tables import Lake
 from oplake.lake.upkeep import upkeep
 from oplake.models.model import Models
 from oplake.orchestration.definitions import build_definitions
+from oplake.orchestration.execution import BY
 from oplake.orchestration.jobs import INGEST, WRITE
 from oplake.orchestration.llm import ONLY_DUE
 from oplake.orchestration.partitions import key_of, range_tags
@@ -132,6 +133,8 @@ def test_the_clock_goes_on_while_tables_are_written(settings: Settings, models: 
     with serving_model(play) as server, dg.DagsterInstance.ephemeral() as instance:
         home, now = with_server(ready, server), midnight - timedelta(milliseconds=1)
         write(home, now=now, tables=["lake.daily_report"], days=(DAY, DAY), instance=instance, models=models)
+        (run,) = instance.get_runs()
+    assert run.tags[BY] == "oplake write"
     (call,) = landed(home.home, "tool_call")
     assert call["duration_ms"] > 0
     times = [datetime.fromisoformat(each["ts"]) for each in landed(home.home, "llm_call")]

@@ -46,9 +46,11 @@ if TYPE_CHECKING:
     from oplake.lake.ingest import IngestReport
     from oplake.orchestration.write import Round
 
+BY = "oplake/by"  # the tag that says which command a run is of
+
 TAGS = {
     ".dagster/repository": "__repository__@oplake",  # under this the UI lists the runs of our jobs
-    "oplake/by": "oplake run",
+    BY: "oplake run",
 }
 
 
@@ -201,7 +203,7 @@ def carry_out_rounds(
         clock = going_on_from(now)  # as in a scheduled run: calls take time, and what is spent is of its day
         desk = _Desk(settings, models, lake, records, clock, watch, stack.enter_context(watched()), llm)
         try:
-            also = ONLY_DUE if only_due else {}
+            also = {BY: "oplake write", **(ONLY_DUE if only_due else {})}
             runs = [desk.execute(WRITE, each.tables, days=(each.start, each.stop), also=also) for each in rounds]
         finally:
             publish(desk.open_house(), records)
