@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+import oplake
 from oplake.lake.catalog import connect, moment, publish_views, refresh, summarize, summarize_all
 from oplake.lake.errors import LakeError, TableMissing
 from oplake.lake.tables import Column, Lake, TableSpec
@@ -85,6 +86,12 @@ def test_a_connection_keeps_its_versions_until_it_is_refreshed(settings: Setting
         refresh(connection)
         assert count(connection) == 5
         assert connection.execute("SELECT count(*) FROM work.more").fetchone() == (0,)
+
+
+def test_what_a_notebook_needs_stands_in_the_package() -> None:
+    """`lake.refresh()` is no method of DuckDB's, and nobody looks for a function in oplake.lake.catalog."""
+    assert oplake.refresh is refresh
+    assert {"connect", "refresh"} <= set(dir(oplake))
 
 
 def test_only_our_own_connections_are_refreshed() -> None:
