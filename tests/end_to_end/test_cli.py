@@ -398,6 +398,11 @@ def test_rejects_are_listed_up_to_a_limit_and_a_row_each(call: Callable[..., Res
     assert "more, of before" not in every.stderr
 
 
+def test_a_command_that_is_not_there_leads_to_those_that_are(call: Callable[..., Result]) -> None:
+    assert "`oplake doctor` says whether all is well" in " ".join(call("status").stderr.replace("│", " ").split())
+    assert "Did you mean 'tables'" in call("tabels").stderr
+
+
 def test_help_has_defaults_in_words_and_paragraphs_of_one_line(call: Callable[..., Result]) -> None:
     """Where typer escapes markup it was shown as it is written; and a line break in a paragraph breaks it twice."""
     for arguments in (["ui"], ["playbooks"], ["import", "reflexion"]):

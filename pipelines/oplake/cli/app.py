@@ -11,11 +11,13 @@ import inspect
 import os
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
+from typer.core import TyperGroup
 
 from oplake import __version__
 from oplake.cli.errors import CommandError
@@ -28,8 +30,22 @@ START, BRING, COMPUTE, LOOK, KEEP = "Start here", "Bring events in", "Compute", 
 PANELS = (START, BRING, COMPUTE, LOOK, KEEP)
 """The panels of `oplake --help`, in the order in which one needs them."""
 
+
+class _Commands(TyperGroup):
+    """The commands; who calls one that there is not, and none is like it, is told where to look."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None and not get_close_matches(args[0], self.commands):
+            ctx.fail(
+                f"No such command '{args[0]}'. `oplake doctor` says whether all is well, `oplake tables` what there "
+                "is, `oplake --help` what else can be done."
+            )
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="oplake",
+    cls=_Commands,
     help="A lakehouse for the work of AI agents: what happened lands durably; Dagster and DuckDB work out its worth.",
     no_args_is_help=True,
     add_completion=False,
