@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from oplake.cli import terminal
+from oplake.cli import playbooks, read, terminal
 from oplake.cli.terminal import print_table
+from oplake.learning import blame_eval
 
 Printed = Callable[..., str]
 
@@ -56,6 +58,26 @@ def test_text_gets_the_room_that_names_leave(printed: Printed) -> None:
     said = printed(["table", "a row is"], [("sessions.confidence_calibration", "a class of estimates " * 6)])
     assert "sessions.confidence_calibration" in said
     assert max(map(len, said.splitlines())) in range(72, 81)
+
+
+def test_a_book_and_the_floors_of_estimates_fit_into_eighty_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A status was probatio/n and a class write_re/port; side by side names leave no room for what is said of them."""
+    text = io.StringIO()
+    screen = Console(file=text, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(terminal, "console", lambda: screen)
+    monkeypatch.setattr(playbooks, "remark", lambda _: None)
+    entry = {"task_class": "reconcile_invoices", "entry_id": "0123456789abcdef", "status": "probation", "uplift": None}
+    shown = SimpleNamespace(entry=SimpleNamespace(**entry, exposures=1_200, controls=100), line="Do this first. " * 6)
+    playbooks._list([shown])  # type: ignore[list-item]
+    floors = [("correction_effects", "reconcile_invoices", "44", "0.579", "0.215", "+0.364", "0.005", "not above")]
+    read._print_pairs(blame_eval.FLOOR_COLUMNS, floors)
+    said = text.getvalue()
+    assert "row 1" not in said
+    for whole in ("reconcile_invoices", "0123456789abcdef", "probation", "1,200", "correction_effects", "not above"):
+        assert whole in said
+    assert max(map(len, said.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(

@@ -381,16 +381,25 @@ def eval_blame(
         _check_made(connection, "attribution.blame_trials", "attribution.estimate_floors")
         found = blame_eval.evaluate(connection)
     if found.results:
-        print_table(blame_eval.RESULT_COLUMNS, blame_eval.result_rows(found), whole=("class", "method"))
+        _print_pairs(blame_eval.RESULT_COLUMNS, blame_eval.result_rows(found))
     else:
         remark("There are no labels: no observation of type blame_label names a step of a failure.")
     if found.unused_labels:
         remark(blame_eval.unused_remark(found))
     if found.floors:
-        print_table(blame_eval.FLOOR_COLUMNS, blame_eval.floor_rows(found), whole=("estimate", "class", "verdict"))
+        _print_pairs(blame_eval.FLOOR_COLUMNS, blame_eval.floor_rows(found))
     if output is not None:
         output.write_text(blame_eval.page(found), encoding="utf-8")
         remark(f"Wrote {output}")
+
+
+def _print_pairs(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows that two names tell apart; on a terminal one stands below the other, which leaves room for figures."""
+    if is_terminal():
+        both = " and ".join(columns[:2])
+        print_table([both, *columns[2:]], [("\n".join(row[:2]), *row[2:]) for row in rows], whole=[both, "verdict"])
+    else:
+        print_table(columns, rows)
 
 
 @command(eval_app, "playbooks")
