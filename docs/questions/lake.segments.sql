@@ -6,4 +6,4 @@ SELECT
 FROM lake.segments
 
 -- answer:
--- 23721 | 8 | 7
+-- 23716 | 8 | 7
