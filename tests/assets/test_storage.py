@@ -153,6 +153,7 @@ def test_processes_that_open_a_new_home_at_once_take_turns(home: Path) -> None:
 
 def test_records_of_two_versions_are_put_right(settings: Settings) -> None:
     """As homes have them that two processes opened at once before they took turns."""
+    settings.landing.mkdir()
     with open_instance(settings) as instance:
         run_id = _make(instance)
     for name in ("history/runs", "history/runs/index", "schedules/schedules"):
@@ -167,6 +168,7 @@ def test_records_of_two_versions_are_put_right(settings: Settings) -> None:
 
 
 def test_the_doctor_tells_of_records_that_cannot_be_read(settings: Settings) -> None:
+    settings.landing.mkdir()
     with open_instance(settings):
         pass
     path = settings.dagster_home / "schedules" / "schedules.db"
