@@ -75,8 +75,9 @@ def examine(settings: Settings) -> list[Finding]:
     findings += _guarded(_examine_landing, settings, lake, taken)
     findings += _guarded(_examine_archive, settings, taken)
     rows: dict[str, int] = {}
-    for name in lake.names():
-        findings += _guarded(_examine_table, settings, lake, name, rows)
+    with engine(settings) as connection:
+        for name in lake.names():
+            findings += _guarded(_examine_table, connection, lake, name, rows)
     gone: set[str] = set()
     findings += _guarded(_examine_missing, settings, lake, rows, gone)
     findings += _guarded(_examine_counts, settings, lake, rows, gone)
@@ -247,34 +248,31 @@ def _examine_entry(archive: Archive, entry: Archived, intervals: list[tuple[int,
         )
 
 
-def _examine_table(settings: Settings, lake: Lake, name: str, rows: dict[str, int]) -> Iterator[Finding]:
+def _examine_table(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, rows: dict[str, int]
+) -> Iterator[Finding]:
     """One table: what its log says, and what its files hold. Notes its rows in `rows`."""
     version = lake.version(name)
     files = lake.data_files(name, as_of=version)
     is_whole = True
-    with engine(settings) as connection:
-        for file in files:
-            path = lake.folder(name) / file.path
-            if not path.exists():
-                yield Finding(
-                    "error", f"a file of table {name} is gone, with {file.row_count:,} rows", str(path), REBUILD
-                )
-                is_whole = False
-                continue
-            try:
-                # All values are read, for a file that was changed may well have its footer intact.
-                query = f"SELECT count(*), bit_xor(hash(held)) FROM read_parquet({literal(str(path))}) AS held"
-                [(count, _)] = connection.execute(query).fetchall()
-            except duckdb.Error as error:
-                yield Finding(
-                    "error", f"a file of table {name} cannot be read: {_first_line(error)}", str(path), REBUILD
-                )
-                is_whole = False
-                continue
-            if count != file.row_count:
-                what = f"a file of table {name} has {count:,} rows, and its log says {file.row_count:,}"
-                yield Finding("error", what, str(path), REBUILD)
-                is_whole = False
+    for file in files:
+        path = lake.folder(name) / file.path
+        if not path.exists():
+            yield Finding("error", f"a file of table {name} is gone, with {file.row_count:,} rows", str(path), REBUILD)
+            is_whole = False
+            continue
+        try:
+            # All values are read, for a file that was changed may well have its footer intact.
+            query = f"SELECT count(*), bit_xor(hash(held)) FROM read_parquet({literal(str(path))}) AS held"
+            [(count, _)] = connection.execute(query).fetchall()
+        except duckdb.Error as error:
+            yield Finding("error", f"a file of table {name} cannot be read: {_first_line(error)}", str(path), REBUILD)
+            is_whole = False
+            continue
+        if count != file.row_count:
+            what = f"a file of table {name} has {count:,} rows, and its log says {file.row_count:,}"
+            yield Finding("error", what, str(path), REBUILD)
+            is_whole = False
     if is_whole:
         rows[name] = sum(file.row_count for file in files)
     yield from _examine_commits(lake, name, version)

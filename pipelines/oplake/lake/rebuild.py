@@ -19,6 +19,7 @@ from deltalake.exceptions import DeltaError
 from oplake.given import write
 from oplake.lake.archive import Archive, Damage
 from oplake.lake.catalog import publish_views
+from oplake.lake.engine import engine
 from oplake.lake.errors import LakeError, SchemaChanged
 from oplake.lake.ingest import APP, IngestReport, Intake, Listener, ingest_lock
 from oplake.lake.landed import INGESTED, SEGMENTS, WATERMARK
@@ -277,17 +278,26 @@ def _build_models(
     refreshes = find_stale(settings, models, read_ledger(lake), now=now, everything=True)
     kept_from = read_kept_from(settings.landing)
     begin = min((refresh.start for refresh in refreshes if refresh.start), default=settings.first_day)
-    for model in models:
-        mine = [refresh for refresh in refreshes if model.name in refresh.models]
-        if not mine:
-            continue
-        start = min((refresh.start for refresh in mine if refresh.start), default=None)
-        if start is not None and model.dependencies & kept_from.keys():
-            # What it reads is made over all days; from the first that it can make on, no gap is left to be made later.
-            start = min(start, first_makeable(model, kept_from, begin))
-        stop = max((refresh.stop for refresh in mine if refresh.stop), default=None)
-        built = build(lake, model, start=start, stop=stop, settings=settings, watermark=watermark)
-        in_place(model.name, built.rows)
+    with engine(settings, keeps_order=False) as connection:
+        for model in models:
+            mine = [refresh for refresh in refreshes if model.name in refresh.models]
+            if not mine:
+                continue
+            start = min((refresh.start for refresh in mine if refresh.start), default=None)
+            if start is not None and model.dependencies & kept_from.keys():
+                # What it reads is made over all days; from the first that it can make on, no gap is left for later.
+                start = min(start, first_makeable(model, kept_from, begin))
+            stop = max((refresh.stop for refresh in mine if refresh.stop), default=None)
+            built = build(
+                lake,
+                model,
+                start=start,
+                stop=stop,
+                settings=settings,
+                watermark=watermark,
+                connection=connection,
+            )
+            in_place(model.name, built.rows)
     publish_arrivals(lake)
 
 
