@@ -31,10 +31,19 @@ PREFIX = "OPLAKE_"
 
 NONE, DAY, LONGEST = timedelta(0), timedelta(days=1), timedelta(days=36_500)  # longer than that no clock goes back
 
+# delta-rs takes % for an escape, DuckDB = for a partition and the rest for a pattern; a line break ends a file's name
 UNSAFE = frozenset("%=*?[\n")
-"""What the path of a lake must not contain: `oplake.lake.tables` says why."""
+"""What the path of a lake must not contain."""
 
 _SIZE = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*([KMGT](i?B)?|%)", re.IGNORECASE)  # of memory, as DuckDB reads it; no 0
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def is_checkout() -> bool:
@@ -178,11 +187,7 @@ class Settings(BaseSettings):
     @classmethod
     def _as_url(cls, given: str | None) -> str | None:
         """A server that cannot be asked is told here, not when the first report is due."""
-        try:
-            parts = urlsplit(given or "http://none")
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if given and not _is_address(given):
             raise ValueError("that is no address of a server; write one such as https://api.example.com/v1")
         return given
 

@@ -1,8 +1,9 @@
 -- How many failing and passing runs of each goal show each sign: what contrast is worked out from.
 --
 -- A sign is something that a run shows or does not: `did: C`, that component C is among its steps (attribution.blame_steps);
--- `repeated: C`, that it is there three times or more; `actor: A`, that A (as components name actors) decided something; `contradicted`, that a step
--- stated what had been reported otherwise; and `run`, which every run shows, so that it counts them. Counts add up over days.
+-- `repeated: C`, that it is there three times or more; `actor: A`, that A, named as in components, decided something;
+-- `contradicted`, that a step stated what had been reported otherwise; and `run`, which every run shows, so that it counts them.
+-- Counts add up over days.
 -- Damped counts are for a method that trusts repetition less: a run that shows a sign k times counts 0.9^(k-1).
 --
 -- Example: a goal had 3 failing runs and 1 passing run on a day; 2 of the failing ones refunded, one of them three times. Its

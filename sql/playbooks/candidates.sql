@@ -119,7 +119,7 @@ courses_of_day AS (
         shown,
         hash(items, shown) AS course,
         count(*) AS units,
-        list(asked_for) FILTER (WHERE kind = 'action') AS goals,
+        list(asked_for) FILTER (WHERE kind = 'action') AS goals, -- what an action is asked for is its goal
         max(event_id, 20) AS evidence
     FROM runs
     GROUP BY day, task_class, endpoint, is_success, items, shown

@@ -2,8 +2,9 @@
 --
 -- The steps of an action are its decisions in their order, as actor > decision (attribution.blame_steps), the first 60. Those of
 -- an operation are the calls of its session on that day for the same class, up to it, at most 10; they are empty where it
--- belongs to an action of the day or the one before whose decisions are known, which then speaks for it. Operations that are corrections of an overseer
--- (source overseer_correction) are neither success nor failure, and are not here; nor are actions of which nothing was expected.
+-- belongs to an action of the day or the one before whose decisions are known, which then speaks for it. Operations that are
+-- corrections of an overseer (source overseer_correction) are neither success nor failure, and are not here; nor are actions of
+-- which nothing was expected.
 --
 -- shown are the playbook entries that the agent had before it: as the action or operation says (playbook_ids), and as was
 -- served to its action or session on the day or the one before. What does as an entry says after being shown it is no evidence

@@ -19,6 +19,7 @@
 WITH latest AS (
     SELECT
         task_class,
+        day,
         entry_id,
         is_withheld,
         success,
@@ -34,7 +35,13 @@ served AS (
         task_class,
         list(
             struct_pack(
-                entry_id := entry_id, is_withheld := is_withheld, success := success, goal_id := goal_id, week := week
+                day := day,
+                entry_id := entry_id,
+                is_withheld := is_withheld,
+                success := success,
+                goal_id := goal_id,
+                week := week,
+                unit := unit
             )
             ORDER BY entry_id, week, goal_id, unit
         ) AS units

@@ -176,6 +176,8 @@ def test_the_doctor_tells_of_records_that_cannot_be_read(settings: Settings) -> 
     (finding,) = examine(settings)
     assert (finding.severity, finding.where) == ("error", str(path))
     assert "move it away" in finding.remedy
+    path.write_bytes(b"")  # as whoever is just making it has it
+    assert examine(settings) == []
     path.unlink()
     with open_instance(settings):
         assert examine(settings) == []

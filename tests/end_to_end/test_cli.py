@@ -392,10 +392,10 @@ def test_rejects_are_listed_up_to_a_limit_and_a_row_each(call: Callable[..., Res
     assert re.findall(r"why \d", listed.stdout) == ["why 2", "why 3"]
     assert len([line for line in listed.stdout.splitlines() if line.strip()]) == 4  # two of them are the heading
     assert r"{\n3" in listed.stdout
-    assert "There are 2 more, of before; --limit 0 lists all." in listed.stderr
+    assert "Not listed: 2 earlier ones; --limit 0 lists all." in listed.stderr
     every = call("rejects", "--limit", 0)
     assert every.stdout.count("why") == 4
-    assert "more, of before" not in every.stderr
+    assert "Not listed" not in every.stderr
 
 
 def test_a_command_that_is_not_there_leads_to_those_that_are(call: Callable[..., Result]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -155,14 +156,16 @@ def test_a_broken_log_keeps_no_other_table_from_being_asked(settings: Settings, 
     assert list(broken) == ["work.more"]
 
 
-@pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "damaged"])
-def test_a_lost_file_keeps_no_other_table_from_being_asked(settings: Settings, filled: Lake, *, is_gone: bool) -> None:
+@pytest.mark.parametrize("how", ["gone", "damaged", "another"])
+def test_a_lost_file_keeps_no_other_table_from_being_asked(settings: Settings, filled: Lake, how: str) -> None:
     make_more(filled)
     [lost] = filled.files("work.more")
-    if is_gone:
+    if how == "gone":
         Path(lost).unlink()
-    else:
+    elif how == "damaged":
         Path(lost).write_bytes(b"PAR1")
+    else:
+        pq.write_table(pa.table({"other": [1]}), lost)
     publish_views(settings)
     with connect(settings) as fresh, duckdb.connect(str(settings.views), read_only=True) as published:
         refresh(fresh)

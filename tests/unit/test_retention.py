@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,18 @@ def landed_bytes(settings: Settings) -> bytes:
 
 
 def reports(settings: Settings, name: str, *days: date) -> None:
-    columns = (Column("day", pa.date32(), "day"), Column("summary", pa.string(), "summary"))
+    """A table of reports, each written on its own day."""
+    columns = (
+        Column("day", pa.date32(), "day"),
+        Column("written_at", pa.timestamp("us", "UTC"), "when"),
+        Column("summary", pa.string(), "summary"),
+    )
     spec = TableSpec(name, "Reports.", columns, partition_by_day=True, sort_by=(), grain=("day",))
     lake = Lake(settings.lake)
     lake.create(spec)
-    table = pa.table({"day": list(days), "summary": [f"of {day}" for day in days]}, spec.arrow_schema)
+    written = [datetime.combine(day, time(8), UTC) for day in days]
+    values = {"day": list(days), "written_at": written, "summary": [f"of {day}" for day in days]}
+    table = pa.table(values, spec.arrow_schema)
     lake.replace(name, lambda: table, start=None, stop=None)
 
 

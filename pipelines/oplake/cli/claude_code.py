@@ -19,6 +19,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from oplake.words import counted
+
 if TYPE_CHECKING:
     from oplake.landing.importers import Imported
     from oplake.landing.importers.claude_code.history import History, ModelUse
@@ -90,9 +92,9 @@ def show(history: History, imported: Imported, cost: Estimate) -> RenderableType
 
 def _headline(history: History, imported: Imported) -> Text:
     days = f", {imported.first_ts:%Y-%m-%d} to {imported.last_ts:%Y-%m-%d}" if imported.first_ts else ""
-    agents = f" and {_counted(len(history.agents), 'sub-agent')}" if history.agents else ""
+    agents = f" and {counted(len(history.agents), 'sub-agent')}" if history.agents else ""
     return Text.assemble(
-        ("Claude Code: ", "bold"), (_counted(len(history.sessions), "session"), "bold cyan"), f"{agents}{days}"
+        ("Claude Code: ", "bold"), (counted(len(history.sessions), "session"), "bold cyan"), f"{agents}{days}"
     )
 
 
@@ -110,9 +112,9 @@ def _figures(history: History, cost: Estimate) -> Table:
     table.add_row("turns", f"{history.turns:,}, of them {history.prompts:,} answer you")
     from_cache = f"{_share(cached, read)} of them from the cache"
     table.add_row("tokens", f"{_short(read)} read, {from_cache}; {_short(written)} written")
-    table.add_row("tools", f"{_counted(calls, 'call')}, {_share(failures, calls)} failed")
+    table.add_row("tools", f"{counted(calls, 'call')}, {_share(failures, calls)} failed")
     if patches:
-        table.add_row("changes", f"{_counted(patches, 'patch', 'patches')} to {_counted(files, 'file')}")
+        table.add_row("changes", f"{counted(patches, 'patch', 'patches')} to {counted(files, 'file')}")
     if cost.by_model:
         how = "as charged, else at list prices" if any(use.charged_usd for use in uses) else "at list prices"
         table.add_row("cost", Text.assemble((_usd(cost.usd), "bold green"), f" {how}, whatever your plan is"))
@@ -175,7 +177,7 @@ def _remarks(history: History, imported: Imported, cost: Estimate) -> Text:
     if history.unknown:
         lines.append("Lines of types that this version does not know, not taken: " + _listed(history.unknown) + ".")
     if imported.rejected:
-        rejects = _counted(imported.rejected, "reject")
+        rejects = counted(imported.rejected, "reject")
         lines.append(f"{rejects}, kept with what could not be used: oplake rejects, after oplake run.")
         first = imported.first_rejects[:ROWS]
         lines += [f"  {each.place.file}, line {each.place.line}: {each.reason}" for each in first]
@@ -192,10 +194,6 @@ def _table(title: str) -> Table:
 def _most(items: Iterable[tuple[_K, _V]], size: Callable[[tuple[_K, _V]], int]) -> list[tuple[_K, _V]]:
     """The largest; of equals, those whose name comes first."""
     return sorted(sorted(items, key=lambda item: str(item[0])), key=size, reverse=True)[:ROWS]
-
-
-def _counted(count: int, noun: str, nouns: str = "") -> str:
-    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def _listed(counts: Counter[str]) -> str:

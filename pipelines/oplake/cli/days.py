@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from oplake.cli.terminal import counted, remark
+from oplake.cli.terminal import remark
+from oplake.words import counted
 
 if TYPE_CHECKING:
     from oplake.settings import Settings

@@ -14,7 +14,8 @@ import typer
 from oplake.cli.app import command, import_app, settings
 from oplake.cli.days import AS_DATE, FIRST_DAY, now, warn_of_days
 from oplake.cli.errors import CommandError
-from oplake.cli.terminal import PAGE_WIDTH, busy, console, counted, progress, remark
+from oplake.cli.terminal import PAGE_WIDTH, busy, console, progress, remark
+from oplake.words import counted
 
 if TYPE_CHECKING:
     from oplake.landing.importers import Imported

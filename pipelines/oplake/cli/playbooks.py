@@ -9,8 +9,9 @@ import typer
 
 from oplake.cli.app import LOOK, app, command, settings
 from oplake.cli.errors import CommandError
-from oplake.cli.terminal import busy, counted, is_terminal, print_table, remark
+from oplake.cli.terminal import busy, is_terminal, print_table, remark
 from oplake.playbook.formats import Form
+from oplake.words import counted
 
 if TYPE_CHECKING:
     from oplake.playbook.entries import Shown

@@ -36,6 +36,7 @@ from oplake.cli.terminal import (
     standard_output,
     write_result,
 )
+from oplake.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -300,7 +301,7 @@ def rejects(
             ],
         )
     if earlier > 0:
-        remark(f"There {'is' if earlier == 1 else 'are'} {earlier:,} more, of before; --limit 0 lists all.")
+        remark(f"Not listed: {counted(earlier, 'earlier one')}; --limit 0 lists all.")
     if not all(map(is_of_file, origins)):
         remark("After a fix: oplake rejects replay, then oplake run.")
     if any(map(is_of_file, origins)):

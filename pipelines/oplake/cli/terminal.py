@@ -82,11 +82,6 @@ def remark(text: str) -> None:
     progress_console().print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def counted(count: int, noun: str) -> str:
-    """So many of something: `1 day`, `1,200 days`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def log_retries() -> None:
     """Have retries of commits logged; where structlog is installed, stamina would print them to standard output."""
     from stamina.instrumentation import set_on_retry_hooks

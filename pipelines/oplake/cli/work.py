@@ -12,7 +12,8 @@ import typer
 from oplake.cli.app import BRING, COMPUTE, KEEP, START, app, command, rejects_app, settings
 from oplake.cli.days import AS_DATE, FIRST_DAY, now, warn_of_days, warn_of_early, warn_of_late
 from oplake.cli.errors import CommandError
-from oplake.cli.terminal import PAGE_WIDTH, busy, console, counted, log_retries, print_table, progress, remark
+from oplake.cli.terminal import PAGE_WIDTH, busy, console, log_retries, print_table, progress, remark
+from oplake.words import counted
 
 if TYPE_CHECKING:
     from oplake.lake.forget import Theirs
@@ -112,6 +113,7 @@ def _write(
     with busy("Loading Dagster ...") as say:
         from oplake.orchestration.llm import Llm
         from oplake.orchestration.write import write as write_reports
+        from oplake.synthesis.spending import total
 
         llm = Llm(again=again, stamp=now)
         report = write_reports(
@@ -121,11 +123,10 @@ def _write(
         remark("Nothing is due; --from DAY writes a day that is not.")
     for table in dict.fromkeys(outcome.table for outcome in llm.outcomes):  # which may be written in several runs
         mine = [outcome for outcome in llm.outcomes if outcome.table == table]
-        waiting, costs = sum(each.left_out for each in mine), [each.cost_usd for each in mine]
+        waiting, cost = sum(each.left_out for each in mine), total(each.cost_usd for each in mine)
         waits = f"; {counted(waiting, 'row')} must wait" if waiting else ""
-        cost = sum(each for each in costs if each is not None)
         paid = f", for {cost:.4f} USD" if cost else ""
-        if None in costs:
+        if cost is None:
             paid = ", at a cost that is not known, for some model has no price in sessions.prices"
         remark(f"Wrote {counted(sum(each.new for each in mine), 'row')} of {table}{paid}{waits}.")
     for alert in report.alerts:

@@ -232,7 +232,7 @@ def _make_view(
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
     try:
         connection.execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.BinderException) as error:
         if problem:
             raise
         raise FilesBroken(name, error, is_past=as_of is not None) from error

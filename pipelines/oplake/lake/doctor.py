@@ -44,6 +44,8 @@ VIEWS = "SELECT schema_name || '.' || view_name, sql FROM duckdb_views() WHERE N
 NO_HOME = "see whether --home or OPLAKE_HOME is as meant; what brings events in makes a home: oplake demo, for example"
 RENEW = "oplake upkeep publishes fresh ones"
 RELIST = "oplake upkeep lists it again"
+# Codes of SQLite: a table is not there yet, somebody is writing, or the folder takes no files beside the database
+NO_FAULT = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN})
 RECORDS_LOST = "stop oplake ui and move it away: Dagster shows some earlier runs no more, and no table is lost"
 
 
@@ -411,9 +413,9 @@ def _examine_records(settings: Settings) -> Iterator[Finding]:
         try:
             with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
                 (stamps,) = connection.execute("SELECT count(*) FROM alembic_version").fetchone()
-        except sqlite3.OperationalError:  # it is being made, or written just now
-            continue
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF in NO_FAULT:
+                continue
             yield Finding("error", f"Dagster cannot read what it wrote of its runs: {error}", str(path), RECORDS_LOST)
             continue
         if stamps > 1:

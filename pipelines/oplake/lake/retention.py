@@ -40,7 +40,6 @@ error analyses, and shown in their wordings.
 """
 
 FILE = "kept_from.json"  # in landing: a rebuild has to know it
-WRITTEN_AT = "written_at"  # of a report; the column that says it
 WORK = ".expiring"  # folder of the home for what is unpacked and made beside
 ONE_DAY = timedelta(days=1)
 
@@ -77,10 +76,10 @@ def _remove_reports(settings: Settings, lake: Lake, name: str, first: date) -> i
     """Removes the rows of days before one that were written before it, too; returns how many."""
     spec = lake.spec(name)
     old = {day: count for day, count in _days(lake, name).items() if day < first}
-    if not old or WRITTEN_AT not in {column.name for column in spec.columns}:
-        return _remove_days(lake, name, first)
+    if not old:
+        return 0
     version = lake.version(name)
-    is_kept, values = f"{WRITTEN_AT} >= $since", {"since": datetime.combine(first, time(), UTC)}
+    is_kept, values = "written_at >= $since", {"since": datetime.combine(first, time(), UTC)}
     with engine(settings) as connection:
         relation = lake.relation_sql(name, as_of=version, start=min(old), stop=max(old))
         query = f"SELECT day, count(*) FROM ({relation}) WHERE {is_kept} GROUP BY day"

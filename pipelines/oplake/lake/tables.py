@@ -37,6 +37,7 @@ from oplake.lake.errors import BadRows, LakeBusy, LakeError, LogBroken, Overtake
 from oplake.lake.parquet import Batches, DataFile, write_files
 from oplake.lake.relation import select
 from oplake.lake.spec import DAY, Column, TableSpec, check_name
+from oplake.settings import UNSAFE
 
 __all__ = ["Batches", "Column", "Lake", "Replaced", "TableSpec"]
 
@@ -47,8 +48,6 @@ RETENTION = timedelta(days=7)  # how long versions can be read after they were r
 _WRITER = "oplake.writer"  # the application transaction that all commits share
 _MARK = "oplake.commit"  # tells our own commit from another's
 _ADD = {"path", "size_bytes", "modification_time", "num_records", f"partition.{DAY}"}  # what is asked of a file
-# delta-rs takes % for an escape, DuckDB = for a partition and the rest for a pattern; a line break ends a file's name
-_UNSAFE = frozenset("%=*?[\n")
 
 
 class Replaced(NamedTuple):
@@ -95,7 +94,7 @@ class Lake:
 
     def __init__(self, root: Path, *, retention: timedelta = RETENTION) -> None:
         self.root = Path(root).absolute()
-        bad = sorted(_UNSAFE & set(str(self.root)))
+        bad = sorted(UNSAFE & set(str(self.root)))
         if bad:
             characters = " ".join(map(repr, bad))
             raise LakeError(f"the lake cannot live in {self.root}: its path must not contain {characters}")

@@ -127,9 +127,7 @@ class Search:
                 self._users.setdefault(head.trace_id, set()).add(user)
             if session:
                 self._sessions.setdefault(head.trace_id, set()).add(session)
-        if (
-            head.kind == "llm_call"
-        ):  # turns and events of our own author name nobody: whom they are about, its calls say
+        if head.kind == "llm_call":  # of whom our own author writes in a session is said here, and in no turn of it
             told = _object(head.extra).get("session_id") if head.source == SYNTHESIS else None
             session = next(_texts([told]), None)
         if head.kind in {"turn", "span", "llm_call"} and session and user:

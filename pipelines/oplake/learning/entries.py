@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from oplake.learning.lifecycle import Exposure, Limits, Proposal, fold
-from oplake.learning.uplift import SHUFFLES, Unit, floor
+from oplake.learning.lifecycle import Exposure, Limits, Proposal, fold, units_by_stratum
+from oplake.learning.uplift import SHUFFLES, floor
 
 EVIDENCE = 50  # events named of an entry, the latest: enough to look at, few enough for a page
 
@@ -65,9 +64,7 @@ def uplift_floor(units: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Args:
         units: Rows of playbooks.uptake of one class. Their order decides on the shuffles.
     """
-    strata: dict[str, dict[tuple[str | None, date], list[Unit]]] = defaultdict(lambda: defaultdict(list))
-    for each in units:
-        strata[each["entry_id"]][each["goal_id"], each["week"]].append(Unit(each["is_withheld"], each["success"]))
+    strata = units_by_stratum(Exposure(**each) for each in units)
     compared = [its for of_entry in strata.values() for its in of_entry.values() if len({is_ for is_, _ in its}) > 1]
     found = floor(strata.values())
     return {

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from oplake.learning.intervals import Z
-from oplake.learning.uplift import Stratum, Uplift, uplift
+from oplake.learning.uplift import Stratum, Unit, Uplift, uplift
 
 Kind = Literal["do", "avoid", "fix"]
 Status = Literal["probation", "active", "retired"]
@@ -68,6 +68,14 @@ class Exposure:
     goal_id: str | None
     week: date  # the Monday of its week
     unit: str  # the session or action
+
+
+def units_by_stratum(exposures: Iterable[Exposure]) -> dict[str, dict[tuple[str | None, date], list[Unit]]]:
+    """Units of each entry by goal and week, as `uplift.floor` takes them."""
+    told: dict[str, dict[tuple[str | None, date], list[Unit]]] = defaultdict(lambda: defaultdict(list))
+    for each in exposures:
+        told[each.entry_id][each.goal_id, each.week].append(Unit(each.is_withheld, each.success))
+    return told
 
 
 @dataclass(frozen=True)

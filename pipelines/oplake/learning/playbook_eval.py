@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from oplake.learning import playbook_trials
-from oplake.learning.lifecycle import Exposure
+from oplake.learning.lifecycle import Exposure, units_by_stratum
 from oplake.learning.playbook_trials import CASES, Coverage, FalseRetirements, Fates
 from oplake.learning.uplift import Floor, floor
 from oplake.reference.markdown import table
@@ -83,7 +83,7 @@ def floors(told: Sequence[tuple[str, Exposure]]) -> dict[str, Floor]:
     by_class: dict[str, list[Exposure]] = defaultdict(list)
     for task_class, exposure in told:
         by_class[task_class].append(exposure)
-    found = {name: floor(playbook_trials.units_by_stratum(its).values()) for name, its in sorted(by_class.items())}
+    found = {name: floor(units_by_stratum(its).values()) for name, its in sorted(by_class.items())}
     return {name: each for name, each in found.items() if each}
 
 

@@ -8,14 +8,14 @@ negative control. Everything is seeded and comes out the same on every machine.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
 from oplake.learning.intervals import Interval, wilson
-from oplake.learning.lifecycle import HARMS, Entry, Exposure, Limits, Proposal, entry_id, fold
-from oplake.learning.uplift import Floor, Stratum, Unit, floor, uplift
+from oplake.learning.lifecycle import HARMS, Entry, Exposure, Limits, Proposal, entry_id, fold, units_by_stratum
+from oplake.learning.uplift import Floor, Stratum, floor, uplift
 from oplake.simulate import START
 from oplake.simulate.course import chances
 from oplake.simulate.dice import Dice
@@ -276,11 +276,3 @@ def planted_floors(seed: int = 0) -> dict[str, Floor]:
     idle = [strata for name, strata in told.items() if PLANTED[name].kind == "neutral"]
     floors = {"planted": floor(told.values()), "planted, neutral ones": floor(idle)}
     return {name: each for name, each in floors.items() if each}
-
-
-def units_by_stratum(exposures: Iterable[Exposure]) -> dict[str, dict[tuple[str | None, date], list[Unit]]]:
-    """Units of each entry by goal and week, as `floor` takes them."""
-    told: dict[str, dict[tuple[str | None, date], list[Unit]]] = defaultdict(lambda: defaultdict(list))
-    for each in exposures:
-        told[each.entry_id][each.goal_id, each.week].append(Unit(each.is_withheld, each.success))
-    return told

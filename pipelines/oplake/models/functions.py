@@ -62,6 +62,11 @@ def _code_version(function: Function) -> str:
     return digest.hexdigest()
 
 
+_EXPOSURES = (
+    "STRUCT(day DATE, entry_id VARCHAR, is_withheld BOOLEAN, success DOUBLE, goal_id VARCHAR, week DATE, "
+    "unit VARCHAR)[]"
+)
+
 _LEARNING = "oplake.learning"
 _LIFECYCLE = (f"{_LEARNING}.lifecycle", f"{_LEARNING}.uplift", f"{_LEARNING}.intervals")
 _PATTERNS = (f"{_LEARNING}.patterns", f"{_LEARNING}.sequences", f"{_LEARNING}.shuffles", *_LIFECYCLE)
@@ -95,8 +100,7 @@ FUNCTIONS: tuple[Function, ...] = (
         parameters=(
             'STRUCT(task_class VARCHAR, endpoint VARCHAR, kind VARCHAR, "trigger" VARCHAR, "do" VARCHAR, '
             "avoid VARCHAR, days DATE[], first_evidence VARCHAR[], last_evidence VARCHAR[])[]",
-            "STRUCT(day DATE, entry_id VARCHAR, is_withheld BOOLEAN, success DOUBLE, goal_id VARCHAR, week DATE, "
-            "unit VARCHAR)[]",
+            _EXPOSURES,
             "DATE",
             "BIGINT",
             "BIGINT",
@@ -111,7 +115,7 @@ FUNCTIONS: tuple[Function, ...] = (
     ),
     Function(
         name="uplift_floor",
-        parameters=("STRUCT(entry_id VARCHAR, is_withheld BOOLEAN, success DOUBLE, goal_id VARCHAR, week DATE)[]",),
+        parameters=(_EXPOSURES,),
         returns="STRUCT(samples BIGINT, score DOUBLE, floor DOUBLE, shuffles BIGINT, p DOUBLE, is_degenerate BOOLEAN)",
         module=f"{_LEARNING}.entries",
         sources=(f"{_LEARNING}.entries", *_LIFECYCLE),

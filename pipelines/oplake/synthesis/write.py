@@ -64,7 +64,7 @@ class Outcome:
     """What writing some days of a table came to."""
 
     table: str
-    newest: str | None = None  # partition, in which operator's notes are told; none where the run goes on to newer ones
+    newest: str | None = None  # partition, where operator's notes are told; None until looked up, empty where in none
     rows: dict[date, list[dict[str, Any]]] = field(
         default_factory=dict
     )  # of every day that was looked at, as they stand

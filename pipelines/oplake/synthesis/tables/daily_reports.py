@@ -18,6 +18,7 @@ from oplake.synthesis.tables.meta_plans import STANDS
 from oplake.synthesis.tables.standing import READS, Trajectory, standings
 from oplake.synthesis.tables.tone import complaints, requests
 from oplake.synthesis.writing import Evidence, Partition, Subject, Writing, whole_day, written_spec
+from oplake.words import counted
 
 READ, SHOWN, NOTE_CHARS = 200, 20, 100  # notes of a user without evaluation: counted, shown, and how much of each
 NO_INTERACTION = "No interaction detected."
@@ -169,7 +170,7 @@ def _points(evaluation: dict[str, Any] | None, notes: list[dict[str, Any]]) -> d
 
 def _stub(user: str, day: date, standing: dict[str, Any] | None) -> Subject:
     sessions, turns = (standing["sessions"], standing["turns"]) if standing else (0, 0)
-    worked = f"{_counted(sessions, 'session')} and {_counted(turns, 'turn')}, and no note."
+    worked = f"{counted(sessions, 'session')} and {counted(turns, 'turn')}, and no note."
     fields = DailyReport(
         summary=worked if sessions else NO_INTERACTION,
         friction_points=[],
@@ -184,10 +185,6 @@ def _stub(user: str, day: date, standing: dict[str, Any] | None) -> Subject:
         fixed={"from_notes": False},
         is_stub=True,
     )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 WRITING = Writing(

@@ -14,6 +14,7 @@ from oplake.settings import Settings
 from oplake.synthesis.facts import Facts
 from oplake.synthesis.figures import shortened
 from oplake.synthesis.writing import Evidence, Partition, Subject, Writing, whole_day, written_spec
+from oplake.words import counted
 
 EXAMPLES = 10  # latest failures of a pattern that the author sees
 EXAMPLE_CHARS = 400
@@ -179,8 +180,8 @@ def _subject(
             ],
         },
         plain={
-            "cause": f"1 failure of {places} says “{pattern['template']}” [e1]." if pattern["failure_count"] == 1
-            else f"{pattern['failure_count']} failures of {places} say “{pattern['template']}” [e1].",
+            "cause": f"{counted(pattern['failure_count'], 'failure')} of {places} "
+            f"{'says' if pattern['failure_count'] == 1 else 'say'} “{pattern['template']}” [e1].",
             "approach": f"Advice that was followed by a success: {advice} [{worked}]" if worked
             else f"Nothing that was tried is known to help; look at the latest failures of {places} first [f1].",
             "belongs_in_playbook": is_repeated or is_gap,
